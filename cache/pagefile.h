@@ -1,0 +1,58 @@
+#ifndef CACHE_PAGEFILE_H
+#define CACHE_PAGEFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "crypto/bytes.h"
+
+struct aead_key;
+struct budget;
+
+#define PAGEFILE_PAGE ((size_t)64 << 10) /* plaintext bytes a page */
+
+/*
+ * A file on local disk whose bytes are readable and writable at any offset
+ * but which never holds plaintext: 64 KiB pages, each sealed by itself under
+ * a key of the file, a fresh nonce for every write.  Layout: cache/FORMAT.md.
+ * Any number of threads may read at once; whoever writes, truncates or closes
+ * must be alone.
+ *
+ * A page that was never written, or was cut off and grown again, reads as
+ * zeros and takes no space.
+ */
+struct pagefile;
+
+/*
+ * Create one under `dirfd`: with mode 0600 and `name`, which must not exist
+ * and goes with pagefile_close(); or with no name at all if `name` is NULL.
+ * Its key is derived from `master` and dies with it.  Disk space is taken from
+ * `budget` before it is used, and given back by truncation and closing.
+ * `master` and `budget` are borrowed.  0 or -errno.
+ */
+MUST_CHECK int pagefile_create(struct pagefile **out, int dirfd,
+			       const char *name, const struct aead_key *master,
+			       struct budget *budget);
+
+/*
+ * Like pread(2).  The number of bytes, which is short only at end of file; or
+ * -errno, and -EBADMSG for a page that does not authenticate.
+ */
+MUST_CHECK ssize_t pagefile_pread(struct pagefile *f, void *buf, size_t len,
+				  uint64_t off);
+
+/*
+ * Write all `len` bytes or fail; on error the range may hold the old bytes or
+ * the new, and the length has not grown past what is readable.  0; -ENOSPC
+ * from budget or disk, and then all that was written before is still there;
+ * -EBADMSG; -EIO.
+ */
+MUST_CHECK int pagefile_pwrite(struct pagefile *f, const void *buf, size_t len,
+			       uint64_t off);
+MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
+uint64_t pagefile_length(const struct pagefile *f); /* plaintext bytes */
+uint64_t pagefile_disk(const struct pagefile *f); /* bytes held of the budget */
+void pagefile_close(struct pagefile *f); /* NULL-safe */
+
+#endif

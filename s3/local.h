@@ -1,0 +1,18 @@
+#ifndef S3_LOCAL_H
+#define S3_LOCAL_H
+
+#include "crypto/bytes.h"
+#include "s3/store.h"
+
+/*
+ * A bucket in a local directory, for trying things out and for tests: one file
+ * an object, replaced by rename(2) after fsync(2), with all conditions of
+ * struct store_caps.  Layout: s3/LOCAL.md.  Several processes may share one.
+ *
+ * `dir` is made if it is missing (its parent must exist).  0, -errno with
+ * `error`.
+ */
+MUST_CHECK int local_new(struct store **out, const char *dir,
+			 struct store_error *error);
+
+#endif

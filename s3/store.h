@@ -1,0 +1,180 @@
+#ifndef S3_STORE_H
+#define S3_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "crypto/bytes.h"
+#include "s3/meta.h"
+
+/*
+ * A place that keeps objects by key: the S3 client, the layer that retries,
+ * the local directory, the store of the tests.  All are one of these, so that
+ * they stack.  Every operation may be called from many threads at once.
+ *
+ * A key is any string of 1 to STORE_KEY_MAX bytes without NUL; it is sent as it
+ * is, never normalised.  Every operation returns 0 or
+ *	-ENOENT		no such key (head, get, copy), or no such bucket
+ *	-EACCES		not allowed, or a wrong key or signature
+ *	-ESTALE		`if_match` does not hold (or the object is gone)
+ *	-EEXIST		`if_absent` does not hold
+ *	-EAGAIN		worth repeating: 5xx, throttled, connection lost,
+ *			short body.  Only the retry layer sees it: above that
+ *			it has become what `call->error` says of its cause,
+ *			-ETIMEDOUT, -EHOSTUNREACH or -EIO
+ *	-EINTR		`cancel` said so
+ *	-EFBIG, -ENAMETOOLONG, -EDQUOT, -ENOMEM
+ *	-EIO		anything else; permanent
+ * and out-parameters are untouched on error.  For each permanent error
+ * `call->error` holds one line for a person.
+ */
+struct store {
+	const struct store_ops *ops;
+};
+
+#define STORE_KEY_MAX  1024
+#define STORE_ETAG_MAX 136 /* with its NUL; without quotes */
+#define STORE_TYPE_MAX 96
+
+struct store_stat {
+	uint64_t len; /* bytes stored */
+	struct timespec mtime; /* when it was written, by the store's clock */
+	char etag[STORE_ETAG_MAX]; /* "" if the store gave none */
+	char content_type[STORE_TYPE_MAX]; /* not in listings */
+	char content_encoding[STORE_TYPE_MAX]; /* not in listings */
+	struct meta meta; /* not in listings */
+};
+
+/* What went wrong, for the one line that a person reads. */
+struct store_error {
+	int http_status; /* 0: none came */
+	int cause; /* errno that -EAGAIN turns into once retries are spent */
+	char code[64]; /* the server's, "SignatureDoesNotMatch"; or "" */
+	char text[256];
+};
+
+/* Asked at least once a second while a call waits; non-zero ends the call. */
+typedef int store_cancel_fn(void *arg);
+
+/* What goes along with any operation.  Zero-initialised it asks for nothing. */
+struct store_call {
+	const char *if_match; /* the ETag that must be there, or NULL */
+	int if_absent; /* put, copy: there must be no such key */
+	store_cancel_fn *cancel; /* or NULL */
+	void *cancel_arg;
+	struct store_error *error; /* or NULL */
+};
+
+/*
+ * Bytes to upload, readable at any offset and any number of times, so that a
+ * retry starts over.  `read` gives exactly `len` bytes: 0 or -errno.  It may
+ * be called from several threads at once.
+ */
+struct store_source {
+	uint64_t len;
+	int (*read)(void *arg, void *buf, size_t len, uint64_t off);
+	void *arg;
+};
+
+/* What an object is besides its bytes. */
+struct store_head {
+	const char *content_type; /* or NULL: application/octet-stream */
+	const char *content_encoding; /* or NULL */
+	const struct meta *meta; /* or NULL: none */
+};
+
+/*
+ * Takes the next bytes of a download, in order.  An error ends the call, which
+ * returns it.  A repeated attempt goes on behind the last byte taken, so that
+ * no byte is given twice.
+ */
+typedef int store_sink_fn(void *arg, const void *data, size_t len);
+
+/*
+ * One listed entry; all is borrowed for the call.  `is_prefix`: `key` is what
+ * several keys have in common, up to a '/', and `st` is NULL.  Non-zero ends
+ * the list, which returns it.
+ */
+typedef int store_list_fn(void *arg, const char *key,
+			  const struct store_stat *st, int is_prefix);
+
+struct store_list {
+	const char *prefix; /* "" for all */
+	int shallow; /* one level: stop at the next '/' */
+	unsigned max; /* entries at most; 0: all, page after page */
+};
+
+/* What the store keeps of the conditions that we send, as probed or known. */
+struct store_caps {
+	int put_if_absent, put_if_match;
+	int complete_if_absent, complete_if_match; /* multipart */
+	int remove_if_match;
+	int copy_if_match, copy_if_absent;
+};
+
+struct store_ops {
+	/*
+	 * Is the bucket there and do the credentials open it?  The error's
+	 * text says what is wrong and what to do.
+	 */
+	int (*check)(struct store *s, const struct store_call *call);
+
+	int (*head)(struct store *s, const char *key,
+		    const struct store_call *call, struct store_stat *out);
+
+	/*
+	 * `len` bytes from `off`, which must lie inside the object: exactly
+	 * these or an error, and -EIO where the object is shorter.  `len` 0 is
+	 * answered without asking.  `out` may be NULL.
+	 */
+	int (*get)(struct store *s, const char *key, uint64_t off, uint64_t len,
+		   const struct store_call *call, store_sink_fn *sink,
+		   void *sink_arg, struct store_stat *out);
+
+	/*
+	 * Replace the object as a whole, or leave it as it was.  On return 0
+	 * the bytes are durable.  In parts where `len` asks for it.  `out`
+	 * (may be NULL) gets `len` and `etag` only.
+	 */
+	int (*put)(struct store *s, const char *key,
+		   const struct store_source *src,
+		   const struct store_head *head, const struct store_call *call,
+		   struct store_stat *out);
+
+	/*
+	 * Copy on the server; `from` and `to` may be equal.  With `head`, the
+	 * copy has that instead of the source's.  if_match is the source's.
+	 * `out` (may be NULL) gets `etag` only.
+	 */
+	int (*copy)(struct store *s, const char *from, const char *to,
+		    const struct store_head *head,
+		    const struct store_call *call, struct store_stat *out);
+
+	/* 0 also where there was no such key. */
+	int (*remove)(struct store *s, const char *key,
+		      const struct store_call *call);
+
+	/* Entries in the order of their keys' bytes. */
+	int (*list)(struct store *s, const struct store_list *what,
+		    const struct store_call *call, store_list_fn *fn,
+		    void *fn_arg);
+
+	/*
+	 * Learn by trying, with objects of its own under `prefix` (removed
+	 * again), which conditions hold; caps() before that says none.
+	 */
+	int (*probe)(struct store *s, const char *prefix,
+		     const struct store_call *call);
+	void (*caps)(struct store *s, struct store_caps *out);
+
+	void (*free)(struct store *s); /* and the store below it */
+};
+
+/* Requests by kind, counted at the wire: a retry counts again. */
+struct store_counters {
+	uint64_t head, get, put, copy, remove, list, part, retries, errors;
+	uint64_t bytes_in, bytes_out; /* of bodies */
+};
+
+#endif
