@@ -11,6 +11,7 @@ struct aead_key;
 struct budget;
 
 #define PAGEFILE_PAGE ((size_t)64 << 10) /* plaintext bytes a page */
+#define PAGEFILE_MAX  ((uint64_t)1 << 43) /* plaintext bytes a file: 8 TiB */
 
 /*
  * A file on local disk whose bytes are readable and writable at any offset
@@ -29,7 +30,7 @@ struct pagefile;
  * and goes with pagefile_close(); or with no name at all if `name` is NULL.
  * Its key is derived from `master` and dies with it.  Disk space is taken from
  * `budget` before it is used, and given back by truncation and closing.
- * `master` and `budget` are borrowed.  0 or -errno.
+ * `dirfd` and `budget` are borrowed until then.  0 or -errno.
  */
 MUST_CHECK int pagefile_create(struct pagefile **out, int dirfd,
 			       const char *name, const struct aead_key *master,
@@ -46,11 +47,25 @@ MUST_CHECK ssize_t pagefile_pread(struct pagefile *f, void *buf, size_t len,
  * Write all `len` bytes or fail; on error the range may hold the old bytes or
  * the new, and the length has not grown past what is readable.  0; -ENOSPC
  * from budget or disk, and then all that was written before is still there;
- * -EBADMSG; -EIO.
+ * -EFBIG past PAGEFILE_MAX; -ENOMEM; -EBADMSG where a damaged page would have
+ * to be changed in part; -EIO, which a page that was on its way to a broken
+ * disk may not survive.
  */
 MUST_CHECK int pagefile_pwrite(struct pagefile *f, const void *buf, size_t len,
 			       uint64_t off);
+
+/* 0; -EFBIG; -EBADMSG, -ENOMEM or -EIO, and then nothing has changed. */
 MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
+
+/*
+ * Remove the name now; the file lives on until it is closed.  Nothing happens
+ * if it has none (any more).  Not at the same time as another call that
+ * writes or closes; readers do not mind.
+ */
+void pagefile_unlink(struct pagefile *f);
+
+/* Bytes of budget that a file of `len` bytes, written without holes, needs. */
+uint64_t pagefile_cost(uint64_t len);
 uint64_t pagefile_length(const struct pagefile *f); /* plaintext bytes */
 uint64_t pagefile_disk(const struct pagefile *f); /* bytes held of the budget */
 void pagefile_close(struct pagefile *f); /* NULL-safe */
