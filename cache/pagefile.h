@@ -64,7 +64,11 @@ MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
  */
 void pagefile_unlink(struct pagefile *f);
 
-/* Bytes of budget that a file of `len` bytes, written without holes, needs. */
+/*
+ * Bytes of budget that a file of `len` bytes, written without holes, needs.
+ * What the file system needs for itself (ext4: a block to map a file that is
+ * in many pieces) is not in it.
+ */
 uint64_t pagefile_cost(uint64_t len);
 uint64_t pagefile_length(const struct pagefile *f); /* plaintext bytes */
 uint64_t pagefile_disk(const struct pagefile *f); /* bytes held of the budget */

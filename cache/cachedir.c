@@ -1,0 +1,416 @@
+#include "cache/cachedir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/aead.h"
+
+#define PREFIX     "deltaglider-"
+#define PREFIX_LEN (sizeof(PREFIX) - 1)
+#define RANDOM_LEN 6
+#define NAME_LEN   (PREFIX_LEN + RANDOM_LEN)
+#define ATTEMPTS   100 /* names tried; a second one is a rarity */
+#define WHY        256
+
+/*
+ * How a live directory is told from a left-over without a moment of doubt:
+ *
+ * It is made under the name with a dot in front, gets its file "lock", this is
+ * locked and signed, and only then is it renamed.  So whatever has the plain
+ * name has been locked, and is dead if it no longer is.
+ *
+ * One with the dot may be swept while it is being made.  Its maker notices:
+ * either the lock is taken, or a step fails because the directory is gone; it
+ * then begins again under another name.  Removing takes the lock first, and
+ * drops it when the directory is gone.
+ */
+static const char lock_name[] = "lock";
+static const char signature[] = "deltaglider cache directory\n";
+
+struct cachedir {
+	int parent;
+	int fd;
+	int lock;
+	char name[NAME_LEN +
+		  2]; /* in parent; [0] is the dot it was made with */
+	char *path;
+};
+
+/* Say in `why` what is wrong with `path`; returns `err`. */
+__attribute__((format(printf, 4, 5))) static int
+complain(char why[WHY], int err, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	n = snprintf(why, WHY, "cache directory %.120s: ", path);
+	if (n < 0 || n >= WHY)
+		return err;
+	va_start(ap, fmt);
+	vsnprintf(why + n, WHY - (size_t)n, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* Non-zero error if somebody else could replace what we make in there. */
+static int parent_check(int fd, const char *path, char why[WHY])
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return complain(why, -errno, path, "%s", strerror(errno));
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return complain(why, -EPERM, path,
+				"belongs to user %u; name one of your own",
+				(unsigned)st.st_uid);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+		return complain(why, -EPERM, path,
+				"others may write there; chmod go-w or +t it");
+	return 0;
+}
+
+static int parent_open(const char *path, char why[WHY], int *out)
+{
+	struct stat st;
+	int fd, err;
+
+	/* For the message alone: it is O_NOFOLLOW that keeps links out. */
+	if (!lstat(path, &st) && S_ISLNK(st.st_mode))
+		return complain(why, -ELOOP, path,
+				"is a symbolic link; name what it leads to");
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return complain(why, -errno, path,
+				"%s; make it or choose another",
+				strerror(errno));
+	err = parent_check(fd, path, why);
+	if (err)
+		close(fd);
+	else
+		*out = fd;
+	return err;
+}
+
+/* Open a directory that is ours alone.  Descriptor or -errno. */
+static int own_open(int parent, const char *name)
+{
+	struct stat st;
+	int fd, err;
+
+	fd = openat(parent, name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = -errno;
+	else if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		err = -EPERM;
+	else
+		return fd;
+	close(fd);
+	return err;
+}
+
+/* One pass over the directory: how many files went, the lock not counted. */
+static int empty_once(int dirfd, unsigned *removed)
+{
+	struct dirent *d;
+	DIR *dir;
+	int fd;
+
+	*removed = 0;
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	while ((d = readdir(dir))) {
+		if (!strcmp(d->d_name, lock_name))
+			continue;
+		if (!unlinkat(dirfd, d->d_name, 0))
+			(*removed)++;
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* Remove the directory, whose lock the caller holds.  0 or -errno. */
+static int remove_all(int parent, const char *name, int dirfd)
+{
+	unsigned removed;
+	int err;
+
+	/* What readdir(3) shows while names go is not specified: repeat. */
+	do {
+		err = empty_once(dirfd, &removed);
+		if (err)
+			return err;
+	} while (removed);
+
+	/* The lock goes last: without one there is nothing else in there. */
+	if (unlinkat(dirfd, lock_name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* Non-zero if the file is one of ours: nobody else's "lock" is touched. */
+static int is_signed(int lock)
+{
+	char text[sizeof(signature)];
+
+	return pread(lock, text, sizeof(text), 0) == sizeof(signature) - 1 &&
+	       !memcmp(text, signature, sizeof(signature) - 1);
+}
+
+/* Non-zero if `name` was left behind and is gone now. */
+static int sweep_one(int parent, const char *name)
+{
+	int hidden = name[0] == '.', swept = 0, fd, lock;
+	struct stat st;
+
+	fd = own_open(parent, name);
+	if (fd < 0)
+		return 0;
+	lock = openat(fd, lock_name,
+		      O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (lock < 0) {
+		/* Killed between two steps; rmdir(2) refuses all else. */
+		swept = errno == ENOENT &&
+			!unlinkat(parent, name, AT_REMOVEDIR);
+		goto close_dir;
+	}
+	if (fstat(lock, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    flock(lock, LOCK_EX | LOCK_NB) < 0)
+		goto close_lock;
+	if (is_signed(lock))
+		swept = !remove_all(parent, name, fd);
+	else if (hidden && !st.st_size && !unlinkat(fd, lock_name, 0))
+		swept = !unlinkat(parent, name, AT_REMOVEDIR);
+
+close_lock:
+	close(lock);
+close_dir:
+	close(fd);
+	return swept;
+}
+
+static int is_our_name(const char *name)
+{
+	if (*name == '.')
+		name++;
+	if (strncmp(name, PREFIX, PREFIX_LEN) != 0)
+		return 0;
+	name += PREFIX_LEN;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz234567") == RANDOM_LEN &&
+	       !name[RANDOM_LEN];
+}
+
+static unsigned sweep(int parent)
+{
+	unsigned swept = 0;
+	struct dirent *d;
+	DIR *dir;
+	int fd;
+
+	fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return 0;
+	}
+	while ((d = readdir(dir)))
+		if (is_our_name(d->d_name) && sweep_one(parent, d->d_name))
+			swept++;
+	closedir(dir);
+	return swept;
+}
+
+static int name_draw(char name[NAME_LEN + 2])
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+	uint8_t random[RANDOM_LEN];
+	int err;
+
+	err = aead_random(random, sizeof(random));
+	if (err)
+		return err;
+	memcpy(name, "." PREFIX, PREFIX_LEN + 1);
+	for (size_t i = 0; i < RANDOM_LEN; i++)
+		name[1 + PREFIX_LEN + i] = letters[random[i] % 32];
+	name[1 + NAME_LEN] = '\0';
+	return 0;
+}
+
+/* Make, lock and sign the file "lock". */
+static int lock_make(struct cachedir *d)
+{
+	struct stat st;
+	ssize_t n;
+	int err;
+
+	d->lock = openat(d->fd, lock_name,
+			 O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
+			 0600);
+	if (d->lock < 0)
+		return -errno;
+	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0) {
+		err = -errno;
+		goto close_lock;
+	}
+	/* Removed by a sweeper that had the lock before us, and was killed? */
+	if (fstat(d->lock, &st) < 0 || !st.st_nlink) {
+		err = -ENOENT;
+		goto close_lock;
+	}
+	n = pwrite(d->lock, signature, sizeof(signature) - 1, 0);
+	if (n != sizeof(signature) - 1) {
+		err = n < 0 ? -errno : -ENOSPC;
+		goto remove_lock;
+	}
+	return 0;
+
+remove_lock:
+	unlinkat(d->fd, lock_name, 0);
+close_lock:
+	close(d->lock);
+	return err;
+}
+
+/* -EAGAIN: swept meanwhile, or the name was taken. */
+static int make_once(struct cachedir *d)
+{
+	int err;
+
+	err = name_draw(d->name);
+	if (err)
+		return err;
+	if (mkdirat(d->parent, d->name, 0700) < 0)
+		return errno == EEXIST ? -EAGAIN : -errno;
+	d->fd = own_open(d->parent, d->name);
+	if (d->fd < 0) {
+		err = d->fd;
+		goto remove_dir;
+	}
+	err = lock_make(d);
+	if (err)
+		goto close_dir;
+	if (renameat(d->parent, d->name, d->parent, d->name + 1) < 0) {
+		err = -errno;
+		goto close_lock;
+	}
+	return 0;
+
+close_lock:
+	unlinkat(d->fd, lock_name, 0);
+	close(d->lock);
+close_dir:
+	close(d->fd);
+remove_dir:
+	unlinkat(d->parent, d->name, AT_REMOVEDIR);
+	if (err == -ENOENT || err == -EEXIST || err == -ENOTEMPTY ||
+	    err == -EWOULDBLOCK)
+		return -EAGAIN;
+	return err;
+}
+
+/* The absolute path, for people: what we do goes through descriptors. */
+static char *path_make(const char *parent, const char *name)
+{
+	char *whole = realpath(parent, NULL), *path;
+
+	if (asprintf(&path, "%s/%s", whole ? whole : parent, name) < 0)
+		path = NULL;
+	free(whole);
+	return path;
+}
+
+int cachedir_open(struct cachedir **out, const char *parent, unsigned *swept,
+		  char why[WHY])
+{
+	struct cachedir *d = calloc(1, sizeof(*d));
+	int err = -EAGAIN;
+	unsigned n;
+
+	if (!d)
+		return complain(why, -ENOMEM, parent, "out of memory");
+	err = parent_open(parent, why, &d->parent);
+	if (err)
+		goto free_dir;
+	n = sweep(d->parent);
+
+	err = -EAGAIN;
+	for (int i = 0; i < ATTEMPTS && err == -EAGAIN; i++)
+		err = make_once(d);
+	if (err) {
+		complain(why, err, parent, "cannot make a directory there: %s",
+			 strerror(-err));
+		goto close_parent;
+	}
+	d->path = path_make(parent, d->name + 1);
+	if (!d->path) {
+		err = complain(why, -ENOMEM, parent, "out of memory");
+		goto remove_dir;
+	}
+	*swept = n;
+	*out = d;
+	return 0;
+
+remove_dir:
+	(void)remove_all(d->parent, d->name + 1, d->fd); /* or the next sweep */
+	close(d->lock);
+	close(d->fd);
+close_parent:
+	close(d->parent);
+free_dir:
+	free(d);
+	return err;
+}
+
+int cachedir_fd(const struct cachedir *d)
+{
+	return d->fd;
+}
+
+const char *cachedir_path(const struct cachedir *d)
+{
+	return d->path;
+}
+
+void cachedir_abandon(struct cachedir *d)
+{
+	if (!d)
+		return;
+	/*
+	 * Never LOCK_UN: the lock belongs to what parent and child have open
+	 * together, and lasts until the child too has closed it.
+	 */
+	close(d->lock);
+	close(d->fd);
+	close(d->parent);
+	free(d->path);
+	free(d);
+}
+
+void cachedir_close(struct cachedir *d)
+{
+	if (!d)
+		return;
+	/* What cannot be removed now is a left-over to the next mount. */
+	(void)remove_all(d->parent, d->name + 1, d->fd);
+	cachedir_abandon(d);
+}
