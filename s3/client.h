@@ -34,7 +34,7 @@ MUST_CHECK int s3_client_new(struct store **out, const struct s3_conf *conf,
 			     struct s3_credentials *cred,
 			     struct store_error *error);
 
-/* Requests of a store made by s3_client_new(), s3_retry_new() over it, or local_new(). */
+/* What `s` counted so far; all 0 for a store that does not count. */
 void store_count(struct store *s, struct store_counters *out);
 
 /*

@@ -52,6 +52,7 @@ struct store_error {
 	int cause; /* errno that -EAGAIN turns into once retries are spent */
 	char code[64]; /* the server's, "SignatureDoesNotMatch"; or "" */
 	char text[256];
+	unsigned retry_after_s; /* what the server asked for, with -EAGAIN; 0 */
 };
 
 /* Asked at least once a second while a call waits; non-zero ends the call. */
@@ -103,6 +104,7 @@ struct store_list {
 	const char *prefix; /* "" for all */
 	int shallow; /* one level: stop at the next '/' */
 	unsigned max; /* entries at most; 0: all, page after page */
+	const char *after; /* only entries behind this key, or NULL: all */
 };
 
 /* What the store keeps of the conditions that we send, as probed or known. */
@@ -111,6 +113,12 @@ struct store_caps {
 	int complete_if_absent, complete_if_match; /* multipart */
 	int remove_if_match;
 	int copy_if_match, copy_if_absent;
+};
+
+/* Requests by kind, counted at the wire: a retry counts again. */
+struct store_counters {
+	uint64_t head, get, put, copy, remove, list, part, retries, errors;
+	uint64_t bytes_in, bytes_out; /* of bodies */
 };
 
 struct store_ops {
@@ -169,12 +177,9 @@ struct store_ops {
 	void (*caps)(struct store *s, struct store_caps *out);
 
 	void (*free)(struct store *s); /* and the store below it */
-};
 
-/* Requests by kind, counted at the wire: a retry counts again. */
-struct store_counters {
-	uint64_t head, get, put, copy, remove, list, part, retries, errors;
-	uint64_t bytes_in, bytes_out; /* of bodies */
+	/* What was counted so far.  NULL for a store that does not count. */
+	void (*count)(struct store *s, struct store_counters *out);
 };
 
 #endif

@@ -1,0 +1,26 @@
+#ifndef S3_ERROR_H
+#define S3_ERROR_H
+
+#include "s3/store.h"
+
+/* What a call that was not given one asks for: nothing. */
+extern const struct store_call store_call_none;
+
+/*
+ * Put one line into `call->error`, if there is one, with `cause` -rc, and
+ * return `rc`.  What is not printable ASCII in it becomes '?'.
+ */
+int store_fail(const struct store_call *call, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The same into an error that may be NULL. */
+int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Non-zero if the caller wants the call to end. */
+int store_cancelled(const struct store_call *call);
+
+/* 0; -EINVAL for an empty key, -ENAMETOOLONG: with the line in `call`. */
+MUST_CHECK int store_key_check(const struct store_call *call, const char *key);
+
+#endif
