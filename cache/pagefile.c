@@ -383,6 +383,19 @@ int pagefile_truncate(struct pagefile *f, uint64_t len)
 	return 0;
 }
 
+int pagefile_settle(struct pagefile *f)
+{
+	int err = buffer_flush(f);
+
+	if (err)
+		return err;
+	plainmem_unmap(f->buffer, PAGEFILE_PAGE, f->buffer_len);
+	f->buffer = NULL;
+	f->buffer_len = 0;
+	f->buffer_state = EMPTY;
+	return 0;
+}
+
 uint64_t pagefile_length(const struct pagefile *f)
 {
 	return f->len;

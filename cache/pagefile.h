@@ -58,6 +58,12 @@ MUST_CHECK int pagefile_pwrite(struct pagefile *f, const void *buf, size_t len,
 MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
 
 /*
+ * Seal what is still in memory in the clear and free that memory: for a file
+ * that will not be written for a while.  0; -ENOMEM or -EIO, and it stays.
+ */
+MUST_CHECK int pagefile_settle(struct pagefile *f);
+
+/*
  * Remove the name now; the file lives on until it is closed.  Nothing happens
  * if it has none (any more).  Not at the same time as another call that
  * writes or closes; readers do not mind.

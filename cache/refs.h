@@ -38,7 +38,7 @@ typedef int refs_sink_fn(void *sink_arg, const void *data, size_t len);
 typedef int refs_fetch_fn(void *arg, refs_sink_fn *sink, void *sink_arg);
 
 struct refs_stats {
-	uint64_t bytes, limit; /* on disk */
+	uint64_t bytes, limit; /* on disk; what is beyond it is not counted */
 	uint64_t memory_bytes, memory_limit;
 	uint64_t entries, in_use, clear_pending;
 	uint64_t hits, misses, evictions, clears;
@@ -57,8 +57,8 @@ void refs_close(struct refs *r); /* no reference may still be held; NULL-safe */
  * held in memory if that budget allows.  The caller gives it back with
  * ref_put().
  *
- * 0; -EBADMSG if the bytes do not match; -ENOSPC; -ENOMEM; or what `fetch`
- * returned.
+ * 0; -EBADMSG if the bytes do not match; -ENOSPC; -ENOMEM; -EIO; -EFBIG; or
+ * what `fetch` returned.  All who waited for one fetch get the same.
  */
 MUST_CHECK int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN],
 			uint64_t len, refs_fetch_fn *fetch, void *fetch_arg,
