@@ -6,20 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_MAX ((uint64_t)64 << 10) /* bytes a call of a source or sink */
+#include "tests/support/memstore_objects.h"
 
-struct object {
-	char *key;
-	uint8_t *data;
-	struct store_stat st;
-};
+#define STEP_MAX ((uint64_t)64 << 10) /* bytes a call of a source or sink */
 
 struct memstore {
 	struct store store; /* first: this is what callers hold */
 	pthread_mutex_t lock; /* all below; never held in a callback */
-	struct object **objects; /* in the order of their keys */
-	size_t count, cap;
-	uint64_t writes; /* so far: no ETag is ever given twice */
+	struct objects objects;
 	uint64_t calls[MEMSTORE_OPS];
 	struct store_caps caps;
 	memstore_fault_fn *fault;
@@ -31,110 +25,6 @@ static const struct store_call no_call;
 static struct memstore *memstore_of(struct store *s)
 {
 	return (struct memstore *)(void *)s;
-}
-
-static void object_free(struct object *o)
-{
-	if (!o)
-		return;
-	free(o->key);
-	free(o->data);
-	free(o);
-}
-
-/* An object with a copy of the key and, if `len`, room for its bytes. */
-static int object_new(struct object **out, const char *key, uint64_t len)
-{
-	struct object *o;
-
-	if (len > SIZE_MAX)
-		return -EFBIG;
-	o = calloc(1, sizeof(*o));
-	if (!o)
-		return -ENOMEM;
-	o->key = strdup(key);
-	o->data = malloc(len ? (size_t)len : 1);
-	if (!o->key || !o->data) {
-		object_free(o);
-		return -ENOMEM;
-	}
-	o->st.len = len;
-	*out = o;
-	return 0;
-}
-
-static void object_describe(struct object *o, const struct store_head *head)
-{
-	static const struct store_head none;
-	const char *type;
-
-	if (!head)
-		head = &none;
-	type = head->content_type ? head->content_type
-				  : "application/octet-stream";
-	snprintf(o->st.content_type, sizeof(o->st.content_type), "%s", type);
-	snprintf(o->st.content_encoding, sizeof(o->st.content_encoding), "%s",
-		 head->content_encoding ? head->content_encoding : "");
-	if (head->meta)
-		o->st.meta = *head->meta;
-	else
-		memset(&o->st.meta, 0, sizeof(o->st.meta));
-}
-
-/* Where `key` is or would be.  Called with the lock. */
-static size_t position(const struct memstore *m, const char *key, int *found)
-{
-	size_t low = 0, high = m->count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (strcmp(m->objects[mid]->key, key) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	*found = low < m->count && !strcmp(m->objects[low]->key, key);
-	return low;
-}
-
-/* Called with the lock. */
-static struct object *lookup(const struct memstore *m, const char *key)
-{
-	int found;
-	size_t i = position(m, key, &found);
-
-	return found ? m->objects[i] : NULL;
-}
-
-/* Called with the lock.  Takes `o` over; on error it is still the caller's. */
-static int insert(struct memstore *m, struct object *o)
-{
-	int found;
-	size_t i = position(m, o->key, &found);
-
-	if (!found && m->count == m->cap) {
-		size_t cap = m->cap ? 2 * m->cap : 16;
-		struct object **grown;
-
-		grown = realloc(m->objects, cap * sizeof(struct object *));
-		if (!grown)
-			return -ENOMEM;
-		m->objects = grown;
-		m->cap = cap;
-	}
-	clock_gettime(CLOCK_REALTIME, &o->st.mtime);
-	snprintf(o->st.etag, sizeof(o->st.etag), "mem-%llu",
-		 (unsigned long long)++m->writes);
-	if (found) {
-		object_free(m->objects[i]);
-	} else {
-		memmove(m->objects + i + 1, m->objects + i,
-			(m->count - i) * sizeof(struct object *));
-		m->count++;
-	}
-	m->objects[i] = o;
-	return 0;
 }
 
 /* Say in `call` why, and return `err`. */
@@ -217,7 +107,7 @@ static int etag_matches(const struct object *o, const char *etag)
 static int find(const struct memstore *m, const char *key,
 		const struct store_call *call, const struct object **out)
 {
-	const struct object *o = lookup(m, key);
+	const struct object *o = objects_find(&m->objects, key);
 
 	if (call->if_match && !etag_matches(o, call->if_match))
 		return -ESTALE;
@@ -330,7 +220,7 @@ static int source_read(const struct store_source *src, uint8_t *data)
 	return err;
 }
 
-/* Put `o` in place if the conditions that are kept hold.  As insert(). */
+/* Put `o` in place if the conditions that are kept hold.  As objects_insert(). */
 static int replace(struct memstore *m, struct object *o,
 		   const struct store_call *call, struct store_stat *st)
 {
@@ -338,14 +228,14 @@ static int replace(struct memstore *m, struct object *o,
 	int err;
 
 	pthread_mutex_lock(&m->lock);
-	old = lookup(m, o->key);
+	old = objects_find(&m->objects, o->key);
 	if (call->if_absent && m->caps.put_if_absent && old)
 		err = -EEXIST;
 	else if (call->if_match && m->caps.put_if_match &&
 		 !etag_matches(old, call->if_match))
 		err = -ESTALE;
 	else
-		err = insert(m, o);
+		err = objects_insert(&m->objects, o);
 	if (!err)
 		*st = o->st;
 	pthread_mutex_unlock(&m->lock);
@@ -390,7 +280,7 @@ static int copy_object(struct memstore *m, const char *from, const char *to,
 		       const struct store_head *head,
 		       const struct store_call *call, struct object **out)
 {
-	const struct object *source = lookup(m, from);
+	const struct object *source = objects_find(&m->objects, from);
 	struct object *o;
 	int err;
 
@@ -399,7 +289,8 @@ static int copy_object(struct memstore *m, const char *from, const char *to,
 		return -ESTALE;
 	if (!source)
 		return -ENOENT;
-	if (call->if_absent && m->caps.copy_if_absent && lookup(m, to))
+	if (call->if_absent && m->caps.copy_if_absent &&
+	    objects_find(&m->objects, to))
 		return -EEXIST;
 	err = object_new(&o, to, source->st.len);
 	if (err)
@@ -408,7 +299,7 @@ static int copy_object(struct memstore *m, const char *from, const char *to,
 	o->st = source->st;
 	if (head)
 		object_describe(o, head);
-	err = insert(m, o);
+	err = objects_insert(&m->objects, o);
 	if (err)
 		object_free(o);
 	else
@@ -457,15 +348,12 @@ static int mem_remove(struct store *s, const char *key,
 	if (err)
 		return err;
 	pthread_mutex_lock(&m->lock);
-	i = position(m, key, &found);
+	i = objects_position(&m->objects, key, &found);
 	if (found && call->if_match && m->caps.remove_if_match &&
-	    !etag_matches(m->objects[i], call->if_match)) {
+	    !etag_matches(m->objects.list[i], call->if_match)) {
 		err = -ESTALE;
 	} else if (found) {
-		gone = m->objects[i];
-		m->count--;
-		memmove(m->objects + i, m->objects + i + 1,
-			(m->count - i) * sizeof(struct object *));
+		gone = objects_take(&m->objects, i);
 	}
 	pthread_mutex_unlock(&m->lock);
 	object_free(gone);
@@ -489,21 +377,29 @@ static int entry_next(struct memstore *m, const struct store_list *what,
 		      struct entry *e)
 {
 	size_t prefix_len = strlen(what->prefix), last_len = strlen(e->key), i;
+	const char *start = what->prefix;
 	const struct object *o = NULL;
 	const char *slash;
 	int found;
 
 	pthread_mutex_lock(&m->lock);
-	i = position(m, last_len ? e->key : what->prefix, &found);
-	for (; i < m->count; i++) {
-		o = m->objects[i];
+	if (what->after && strcmp(what->after, start) > 0)
+		start = what->after;
+	if (last_len)
+		start = e->key;
+	i = objects_position(&m->objects, start, &found);
+	if (found && start == what->after)
+		i++;
+	for (; i < m->objects.count; i++) {
+		o = m->objects.list[i];
 		if (!last_len)
 			break;
 		if (e->is_prefix ? strncmp(o->key, e->key, last_len) != 0
 				 : strcmp(o->key, e->key) != 0)
 			break;
 	}
-	found = i < m->count && !strncmp(o->key, what->prefix, prefix_len);
+	found = i < m->objects.count &&
+		!strncmp(o->key, what->prefix, prefix_len);
 	if (!found)
 		goto unlock;
 	slash = what->shallow ? strchr(o->key + prefix_len, '/') : NULL;
@@ -570,9 +466,7 @@ static void mem_free(struct store *s)
 
 	if (!s)
 		return;
-	for (size_t i = 0; i < m->count; i++)
-		object_free(m->objects[i]);
-	free(m->objects);
+	objects_clear(&m->objects);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -628,7 +522,7 @@ int memstore_flip(struct store *s, const char *key, uint64_t off)
 	int err = -ENOENT;
 
 	pthread_mutex_lock(&m->lock);
-	o = lookup(m, key);
+	o = objects_find(&m->objects, key);
 	if (o && off < o->st.len) {
 		o->data[off] ^= 1;
 		err = 0;
@@ -654,7 +548,7 @@ int memstore_has(struct store *s, const char *key)
 	int has;
 
 	pthread_mutex_lock(&m->lock);
-	has = lookup(m, key) != NULL;
+	has = objects_find(&m->objects, key) != NULL;
 	pthread_mutex_unlock(&m->lock);
 	return has;
 }
