@@ -377,19 +377,13 @@ static int entry_next(struct memstore *m, const struct store_list *what,
 		      struct entry *e)
 {
 	size_t prefix_len = strlen(what->prefix), last_len = strlen(e->key), i;
-	const char *start = what->prefix;
 	const struct object *o = NULL;
 	const char *slash;
 	int found;
 
 	pthread_mutex_lock(&m->lock);
-	if (what->after && strcmp(what->after, start) > 0)
-		start = what->after;
-	if (last_len)
-		start = e->key;
-	i = objects_position(&m->objects, start, &found);
-	if (found && start == what->after)
-		i++;
+	i = objects_position(&m->objects, last_len ? e->key : what->prefix,
+			     &found);
 	for (; i < m->objects.count; i++) {
 		o = m->objects.list[i];
 		if (!last_len)
@@ -416,6 +410,21 @@ unlock:
 	return found;
 }
 
+/* As if the entry `what->after` had been given already. */
+static void entry_after(const struct store_list *what, struct entry *e)
+{
+	size_t prefix_len = strlen(what->prefix);
+	const char *slash;
+
+	if (!what->after || strcmp(what->after, what->prefix) <= 0)
+		return;
+	snprintf(e->key, sizeof(e->key), "%s", what->after);
+	if (!what->shallow || strncmp(e->key, what->prefix, prefix_len) != 0)
+		return;
+	slash = strchr(e->key + prefix_len, '/');
+	e->is_prefix = slash && !slash[1];
+}
+
 static int mem_list(struct store *s, const struct store_list *what,
 		    const struct store_call *call, store_list_fn *fn,
 		    void *fn_arg)
@@ -432,6 +441,7 @@ static int mem_list(struct store *s, const struct store_list *what,
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return refuse(call, -ENOMEM, what->prefix);
+	entry_after(what, e);
 	while (!err && (!what->max || given < what->max) &&
 	       entry_next(m, what, e)) {
 		err = fn(fn_arg, e->key, e->is_prefix ? NULL : &e->st,

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/support/memstore.h"
+#include "tests/support/store_contract.h"
 
 static int setup(void **state)
 {
@@ -222,6 +223,9 @@ static void lists(void **state)
 	list(s,
 	     (struct store_list){ .prefix = "", .shallow = 1, .after = "b/2" },
 	     "b/ c \xc3\xa4 ");
+	list(s,
+	     (struct store_list){ .prefix = "", .shallow = 1, .after = "b/" },
+	     "c \xc3\xa4 ");
 	list(s, (struct store_list){ .prefix = "", .after = "zzz\xff" },
 	     "\xc3\xa4 ");
 	assert_int_equal(s->ops->list(s, &all, &call, refuse_second, &n), 42);
@@ -303,5 +307,14 @@ int main(void)
 		TEST(cancels),
 	};
 
-	return cmocka_run_group_tests_name("memstore", tests, NULL, NULL);
+	struct store *s;
+	int failed;
+
+	failed = cmocka_run_group_tests_name("memstore", tests, NULL, NULL);
+	/* And all that is asked of the real ones. */
+	if (memstore_new(&s))
+		return 1;
+	failed += store_contract_run("memstore: contract", s, "p/", 1 << 20);
+	s->ops->free(s);
+	return failed;
 }
