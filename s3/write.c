@@ -1,0 +1,297 @@
+/* put, copy and remove over S3. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "s3/client_private.h"
+#include "s3/error.h"
+
+#define STEP ((size_t)256 << 10) /* bytes hashed between looks at `cancel` */
+
+int s3_hash(char out[DIGEST_HEX], const struct store_source *src, uint64_t off,
+	    uint64_t len, const struct store_call *call)
+{
+	uint8_t result[DIGEST_LEN];
+	struct digest *digest;
+	uint64_t done = 0;
+	uint8_t *buf;
+	int rc = 0;
+
+	digest = digest_new();
+	if (digest == NULL)
+		return store_fail(call, -ENOMEM, "out of memory");
+	buf = malloc(STEP);
+	if (buf == NULL) {
+		rc = store_fail(call, -ENOMEM, "out of memory");
+		goto free_digest;
+	}
+	while (rc == 0 && done < len) {
+		size_t n = len - done < STEP ? (size_t)(len - done) : STEP;
+
+		if (store_cancelled(call)) {
+			rc = store_fail(call, -EINTR, "interrupted");
+			break;
+		}
+		rc = src->read(src->arg, buf, n, off + done);
+		if (rc == 0)
+			rc = digest_update(digest, buf, n);
+		done += n;
+	}
+	if (rc == 0)
+		rc = digest_final(digest, result);
+	if (rc == 0)
+		hex_encode(out, result, sizeof(result));
+	/* It was the user's data. */
+	bytes_wipe(buf, STEP);
+	free(buf);
+free_digest:
+	digest_free(digest);
+	return rc;
+}
+
+/* Does Complete keep all that this call asks for? */
+static int parts_keep_conditions(struct s3 *s, const struct store_call *call)
+{
+	struct store_caps caps = s3_caps(s);
+
+	return (call->if_match == NULL || caps.complete_if_match) &&
+	       (!call->if_absent || caps.complete_if_absent);
+}
+
+static int put_once(struct s3 *s, const char *key,
+		    const struct store_source *src,
+		    const struct store_head *head,
+		    const struct store_call *call, struct store_stat *out)
+{
+	struct store_caps caps = s3_caps(s);
+	struct s3_conditions how =
+		s3_conditions(s, call, caps.put_if_match, caps.put_if_absent);
+	struct s3_request req = { .method = "PUT",
+				  .key = key,
+				  .counter = &s->count.put,
+				  .body = src,
+				  .body_len = src->len };
+	char etag[STORE_ETAG_MAX + 2];
+	char sha[DIGEST_HEX];
+	struct s3_answer answer;
+	struct store_stat st;
+	int rc;
+
+	rc = s3_hash(sha, src, 0, src->len, call);
+	if (rc != 0)
+		return rc;
+	req.body_sha256 = sha;
+	s3_describe(&req, head);
+	if (how.send && call->if_match != NULL) {
+		s3_etag_header(s, etag, call->if_match, 1);
+		s3_header(&req, "if-match", etag);
+	}
+	if (how.send && call->if_absent)
+		s3_header(&req, "if-none-match", "*");
+	/* Sent twice unnoticed, it would fail on its own success. */
+	req.once = call->if_match != NULL || call->if_absent;
+	if (how.guard) {
+		rc = s3_guard(s, key, call->if_match, call->if_absent, call);
+		if (rc != 0)
+			return rc;
+	}
+	rc = s3_send(s, &req, call, &answer);
+	if (rc != 0)
+		return rc;
+	s3_stat_parse(&st, &answer.http);
+	if (out != NULL) {
+		out->len = src->len;
+		memcpy(out->etag, st.etag, sizeof(out->etag));
+	}
+	s3_answer_clear(&answer);
+	return 0;
+}
+
+int s3_put(struct store *store, const char *key, const struct store_source *src,
+	   const struct store_head *head, const struct store_call *call,
+	   struct store_stat *out)
+{
+	struct s3 *s = s3_of(store);
+	int rc;
+
+	call = call != NULL ? call : &store_call_none;
+	rc = store_key_check(call, key);
+	if (rc != 0)
+		return rc;
+	/*
+	 * Parts go in parallel, but where Complete ignores a condition they
+	 * have a window that one PUT has not: only what does not fit into one
+	 * takes that way.  A few parts are not worth three more requests.
+	 */
+	if (src->len > S3_PUT_MAX ||
+	    (src->len > 4 * s->part_size && parts_keep_conditions(s, call)))
+		return s3_put_parts(s, key, src, head, call, out);
+	return put_once(s, key, src, head, call, out);
+}
+
+/* A copy that was refused may have been too large; the codes differ. */
+static int copy_explain(struct s3 *s, const char *from, int rc,
+			const struct store_call *call)
+{
+	struct store_call plain = s3_unconditional(call);
+	struct store_stat st;
+
+	plain.error = NULL;
+	if (rc != -EIO || s3_head(&s->store, from, &plain, &st) != 0 ||
+	    st.len <= S3_PUT_MAX)
+		return rc;
+	return store_fail(call, -EFBIG,
+			  "\"%.80s\" has %llu bytes; the server copies no more "
+			  "than 5 GiB at once",
+			  from, (unsigned long long)st.len);
+}
+
+static int copy_send(struct s3 *s, struct s3_request *req,
+		     const struct store_call *call, struct store_stat *out)
+{
+	struct s3_answer answer;
+	char etag[STORE_ETAG_MAX];
+	int rc;
+
+	rc = s3_send(s, req, call, &answer);
+	if (rc != 0)
+		return rc;
+	rc = result_etag(etag, "CopyObjectResult", answer.body.data,
+			 answer.body.len);
+	if (rc != 0)
+		rc = s3_refused_late(s, req, &answer, call);
+	else if (out != NULL)
+		memcpy(out->etag, etag, sizeof(out->etag));
+	s3_answer_clear(&answer);
+	return rc;
+}
+
+/* What the conditions need that the server does not do, just before. */
+static int copy_guard(struct s3 *s, const char *from, const char *to,
+		      const struct store_call *call, int match, int absent)
+{
+	int rc = 0;
+
+	if (match)
+		rc = s3_guard(s, from, call->if_match, 0, call);
+	if (rc == 0 && absent)
+		rc = s3_guard(s, to, NULL, 1, call);
+	return rc;
+}
+
+/* Onto itself and nothing new: servers refuse what would change nothing. */
+static int copy_nothing(struct s3 *s, const char *key,
+			const struct store_call *call, struct store_stat *out)
+{
+	struct store_stat st;
+	int rc;
+
+	rc = s3_head(&s->store, key, call, &st);
+	if (rc == 0 && call->if_absent)
+		rc = store_fail(call, -EEXIST, "there is a \"%.80s\" already",
+				key);
+	if (rc == 0 && out != NULL)
+		memcpy(out->etag, st.etag, sizeof(out->etag));
+	return rc;
+}
+
+int s3_copy(struct store *store, const char *from, const char *to,
+	    const struct store_head *head, const struct store_call *call,
+	    struct store_stat *out)
+{
+	struct s3 *s = s3_of(store);
+	struct store_caps caps = s3_caps(s);
+	struct s3_request req = { .method = "PUT",
+				  .key = to,
+				  .counter = &s->count.copy };
+	struct bytes source = BYTES_INIT;
+	char etag[STORE_ETAG_MAX + 2];
+	struct s3_conditions match, absent;
+	struct store_call one;
+	int rc;
+
+	call = call != NULL ? call : &store_call_none;
+	rc = store_key_check(call, from);
+	if (rc == 0)
+		rc = store_key_check(call, to);
+	if (rc != 0)
+		return rc;
+	if (head == NULL && strcmp(from, to) == 0)
+		return copy_nothing(s, from, call, out);
+	one = (struct store_call){ .if_match = call->if_match };
+	match = s3_conditions(s, &one, caps.copy_if_match, 0);
+	one = (struct store_call){ .if_absent = call->if_absent };
+	absent = s3_conditions(s, &one, 0, caps.copy_if_absent);
+
+	rc = bytes_printf(&source, "/%s/", s->bucket);
+	if (rc == 0)
+		rc = sigv4_encode(&source, from, strlen(from), 1);
+	if (rc == 0)
+		rc = bytes_append(&source, "", 1);
+	if (rc != 0)
+		goto clear_source;
+	s3_header(&req, "x-amz-copy-source", (char *)source.data);
+	if (match.send) {
+		s3_etag_header(s, etag, call->if_match, 0);
+		s3_header(&req, "x-amz-copy-source-if-match", etag);
+	}
+	if (absent.send)
+		s3_header(&req, "if-none-match", "*");
+	if (head != NULL) {
+		s3_header(&req, "x-amz-metadata-directive", "REPLACE");
+		s3_describe(&req, head);
+	}
+	rc = copy_guard(s, from, to, call, match.guard, absent.guard);
+	if (rc == 0)
+		rc = copy_send(s, &req, call, out);
+	if (rc != 0)
+		rc = copy_explain(s, from, rc, call);
+clear_source:
+	bytes_clear(&source);
+	return rc;
+}
+
+int s3_remove(struct store *store, const char *key,
+	      const struct store_call *call)
+{
+	struct s3 *s = s3_of(store);
+	struct store_caps caps = s3_caps(s);
+	struct s3_request req = { .method = "DELETE",
+				  .key = key,
+				  .counter = &s->count.remove };
+	char etag[STORE_ETAG_MAX + 2];
+	struct s3_conditions how;
+	struct store_call plain;
+	struct store_stat st;
+	struct s3_answer answer;
+	int rc;
+
+	call = call != NULL ? call : &store_call_none;
+	plain = s3_unconditional(call);
+	rc = store_key_check(call, key);
+	if (rc != 0)
+		return rc;
+	how = s3_conditions(s, call, caps.remove_if_match, 1);
+	if (how.send && call->if_match != NULL) {
+		s3_etag_header(s, etag, call->if_match, 0);
+		s3_header(&req, "if-match", etag);
+	}
+	if (how.guard)
+		rc = s3_guard(s, key, call->if_match, 0, call);
+	if (rc == 0)
+		rc = s3_send(s, &req, call, &answer);
+	if (rc == 0) {
+		s3_answer_clear(&answer);
+		return 0;
+	}
+	/* Gone is what was wanted; servers differ in what they call it. */
+	if (rc == -ESTALE) {
+		plain.error = NULL;
+		return s3_head(store, key, &plain, &st) == -ENOENT ? 0 : rc;
+	}
+	if (rc == -ENOENT && (call->error == NULL ||
+			      strcmp(call->error->code, "NoSuchBucket") != 0))
+		return 0;
+	return rc;
+}
