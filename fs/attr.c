@@ -1,0 +1,151 @@
+#include "fs/attr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "s3/meta.h"
+#include "s3/store.h"
+
+#define TEXT_MAX 48
+
+struct timespec attr_now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return t;
+}
+
+int attr_time_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* "1700000000", "1700000000.5", "-3.25".  0 or -EINVAL. */
+static int read_time(const char *text, struct timespec *out)
+{
+	long nsec = 0, place = 100000000;
+	const char *p;
+	char *end;
+	long long sec;
+
+	errno = 0;
+	sec = strtoll(text, &end, 10);
+	if (errno || end == text)
+		return -EINVAL;
+	p = end;
+	if (*p == '.')
+		for (p++; *p >= '0' && *p <= '9'; p++, place /= 10)
+			nsec += (*p - '0') * place;
+	if (*p)
+		return -EINVAL;
+	if (*text == '-' && nsec) {
+		sec--;
+		nsec = 1000000000 - nsec;
+	}
+	out->tv_sec = (time_t)sec;
+	out->tv_nsec = nsec;
+	return 0;
+}
+
+static void write_time(const struct timespec *t, char out[TEXT_MAX])
+{
+	long long sec = t->tv_sec;
+	long nsec = t->tv_nsec;
+	const char *sign = "";
+
+	if (sec < 0 && nsec) {
+		sec++;
+		nsec = 1000000000 - nsec;
+		if (!sec)
+			sign = "-";
+	}
+	(void)snprintf(out, TEXT_MAX, "%s%lld.%09ld", sign, sec, nsec);
+}
+
+static int read_number(const struct meta *m, const char *name, uint64_t max,
+		       uint64_t *out)
+{
+	char text[TEXT_MAX], *end;
+	unsigned long long v;
+
+	if (meta_get(m, name, text, sizeof(text)))
+		return -ENOENT;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || v > max)
+		return -EINVAL;
+	*out = v;
+	return 0;
+}
+
+static void read_stamp(const struct meta *m, const char *name,
+		       struct timespec *out)
+{
+	char text[TEXT_MAX];
+
+	if (!meta_get(m, name, text, sizeof(text)))
+		/* Not a time: the fallback stays. */
+		(void)!read_time(text, out);
+}
+
+void attr_read(struct attr *out, const struct store_stat *st,
+	       const struct attr_defaults *d, int directory)
+{
+	mode_t type = directory ? S_IFDIR : S_IFREG;
+	uint64_t n;
+
+	*out = (struct attr){
+		.mode = type | ((directory ? 0777 : 0666) & ~d->umask),
+		.uid = d->uid,
+		.gid = d->gid,
+		.mtime = st->mtime,
+	};
+	if (!read_number(&st->meta, "mode", 0177777, &n)) {
+		mode_t mode = (mode_t)n;
+
+		/* rclone writes octal without a type; s3fs decimal with it. */
+		if (mode & S_IFMT)
+			out->mode = mode;
+		if (directory != !!S_ISDIR(out->mode))
+			out->mode = type | (mode & 07777);
+	}
+	if (!read_number(&st->meta, "uid", UINT32_MAX - 1, &n))
+		out->uid = (uid_t)n;
+	if (!read_number(&st->meta, "gid", UINT32_MAX - 1, &n))
+		out->gid = (gid_t)n;
+	read_stamp(&st->meta, "mtime", &out->mtime);
+	out->atime = out->ctime = out->mtime;
+	read_stamp(&st->meta, "atime", &out->atime);
+	read_stamp(&st->meta, "ctime", &out->ctime);
+}
+
+int attr_write(const struct attr *a, struct meta *m)
+{
+	const struct {
+		const char *name;
+		const struct timespec *t;
+	} times[] = { { "mtime", &a->mtime },
+		      { "atime", &a->atime },
+		      { "ctime", &a->ctime } };
+	const struct {
+		const char *name;
+		unsigned v;
+	} numbers[] = { { "mode", a->mode },
+			{ "uid", a->uid },
+			{ "gid", a->gid } };
+	char text[TEXT_MAX];
+	int err = 0;
+
+	for (size_t i = 0; !err && i < 3; i++) {
+		(void)snprintf(text, sizeof(text), "%u", numbers[i].v);
+		err = meta_set(m, numbers[i].name, text);
+	}
+	for (size_t i = 0; !err && i < 3; i++) {
+		write_time(times[i].t, text);
+		err = meta_set(m, times[i].name, text);
+	}
+	return err ? -ENOSPC : 0;
+}

@@ -1,0 +1,27 @@
+#ifndef FS_BACKEND_H
+#define FS_BACKEND_H
+
+#include "crypto/bytes.h"
+
+struct options;
+struct s3_credentials;
+struct spec;
+struct store;
+
+/* Where the objects are. */
+struct backend {
+	struct store *store; /* owned */
+	struct s3_credentials *credentials; /* owned; NULL for a local one */
+};
+
+/*
+ * Open and try out what `spec` names: bucket, credentials and endpoint are
+ * known to be good on return, and unless `o` says read-only, which conditions
+ * the server keeps is known too and .dg/format is there.  Within 10 seconds.
+ * 0; -errno, and `why` (OPTION_WHY bytes) is one line for the user.
+ */
+MUST_CHECK int backend_open(struct backend *out, const struct spec *spec,
+			    const struct options *o, char *why);
+void backend_close(struct backend *b);
+
+#endif

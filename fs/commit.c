@@ -1,0 +1,321 @@
+#include "fs/commit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/pagefile.h"
+#include "fs/log.h"
+#include "fs/refkey.h"
+#include "fs/sums.h"
+
+#define PIECE ((size_t)256 << 10)
+
+static int read_exact(struct pagefile *f, void *buf, size_t len, uint64_t off)
+{
+	ssize_t n = pagefile_pread(f, buf, len, off);
+
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+static int read_source(void *arg, void *buf, size_t len, uint64_t off)
+{
+	return read_exact(arg, buf, len, off);
+}
+
+static int read_memory(void *arg, void *buf, size_t len, uint64_t off)
+{
+	const struct bytes *b = arg;
+
+	memcpy(buf, b->data + off, len);
+	return 0;
+}
+
+struct scan {
+	struct digest *digest;
+	struct sketcher sketcher;
+	struct sums_maker *sums; /* or NULL */
+};
+
+static int scan_piece(struct scan *s, const uint8_t *p, size_t n)
+{
+	int err;
+
+	err = digest_update(s->digest, p, n);
+	if (!err && s->sums)
+		err = sums_maker_feed(s->sums, p, n);
+	sketcher_feed(&s->sketcher, p, n);
+	return err;
+}
+
+/* One pass over the bytes: all that has to be known of them. */
+static int scan(struct commit *c)
+{
+	struct pagefile *f = c->inode->spool;
+	struct scan s = { .digest = digest_new() };
+	uint8_t *buf = malloc(PIECE);
+	int err = s.digest && buf ? 0 : -ENOMEM;
+
+	c->size = pagefile_length(f);
+	if (!err && c->size > SUMS_MIN)
+		err = sums_maker_new(&s.sums, c->size);
+	for (uint64_t off = 0; !err && off < c->size;) {
+		size_t n =
+			c->size - off < PIECE ? (size_t)(c->size - off) : PIECE;
+
+		err = read_exact(f, buf, n, off);
+		if (!err)
+			err = scan_piece(&s, buf, n);
+		off += n;
+	}
+	if (!err)
+		err = digest_final(s.digest, c->digest);
+	if (!err && s.sums)
+		err = sums_maker_finish(s.sums, &c->sums);
+	sketcher_finish(&s.sketcher, &c->sketch);
+	sums_maker_free(s.sums);
+	digest_free(s.digest);
+	if (buf)
+		bytes_wipe(buf, PIECE);
+	free(buf);
+	return err;
+}
+
+static int put_sums(struct commit *c, uint8_t digest[DIGEST_LEN])
+{
+	struct store_source src = { .len = c->sums.len,
+				    .read = read_memory,
+				    .arg = &c->sums };
+	struct store_error error = { 0 };
+	struct store_call call = { .if_absent = 1, .error = &error };
+	struct store *s = c->v->conf.store;
+	struct key key;
+	int err;
+
+	err = digest_buffer(c->sums.data, c->sums.len, digest);
+	if (!err)
+		err = sums_key(c->v, c->digest, &key);
+	if (!err)
+		err = s->ops->put(s, key.text, &src, &(struct store_head){ 0 },
+				  &call, NULL);
+	if (err == -EEXIST)
+		return 0;
+	if (err)
+		log_error("store %s: %s", key.text, error.text);
+	return err;
+}
+
+/* Somebody was there before us, unless it was an earlier try of our own. */
+static int settle_conflict(struct commit *c, const struct meta *ours, int err,
+			   struct store_stat *out)
+{
+	char a[META_VALUE_MAX], b[META_VALUE_MAX];
+	struct store_stat st;
+	struct object there;
+
+	if (!object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
+			 &st) &&
+	    there.has_digest && !memcmp(there.digest, c->digest, DIGEST_LEN) &&
+	    !meta_get(&st.meta, "dg-created-at", a, sizeof(a)) &&
+	    !meta_get(ours, "dg-created-at", b, sizeof(b)) && !strcmp(a, b)) {
+		*out = st;
+		return 0;
+	}
+	volume_count(c->v, &c->v->stats.conflicts, 1);
+	log_error(
+		"%s: somebody else stored another version since it was opened: not replaced",
+		c->key.text);
+	return err == -EEXIST && c->inode->exclusive ? -EEXIST : -ESTALE;
+}
+
+static int put_file(struct commit *c, struct store_stat *st)
+{
+	struct pagefile *from = c->delta ? c->delta : c->inode->spool;
+	struct store_source src = { .len = c->delta ? c->delta_len : c->size,
+				    .read = read_source,
+				    .arg = from };
+	uint8_t sums_digest[DIGEST_LEN];
+	struct object_facts facts = { .name = c->name,
+				      .size = c->size,
+				      .digest = c->digest,
+				      .attr = &c->attr };
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct meta meta;
+	struct store_head head = { .meta = &meta };
+	struct object base;
+	int err = 0, remote;
+
+	(void)pthread_mutex_lock(&c->inode->lock);
+	base = c->inode->object;
+	remote = c->inode->remote;
+	(void)pthread_mutex_unlock(&c->inode->lock);
+	if (c->size >= CANDIDATE_MIN)
+		facts.sketch = &c->sketch;
+	if (c->delta) {
+		facts.ref_key = c->ref_key.text;
+		facts.ref_digest = c->ref_digest;
+		facts.delta_size = c->delta_len;
+		head.content_type = OBJECT_TYPE;
+		head.content_encoding = OBJECT_ENCODING;
+	} else if (c->sums.len) {
+		err = put_sums(c, sums_digest);
+		facts.sums_digest = sums_digest;
+	}
+	if (!err)
+		err = object_write(&facts, &meta);
+	if (err)
+		return err;
+	if (remote)
+		call.if_match = base.etag[0] ? base.etag : NULL;
+	else
+		call.if_absent = 1;
+	err = c->v->conf.store->ops->put(c->v->conf.store, c->key.text, &src,
+					 &head, &call, st);
+	if (err == -EEXIST || err == -ESTALE)
+		return settle_conflict(c, &meta, err, st);
+	if (err) {
+		log_error("store %s: %s%s%s", c->key.text,
+			  strerrordesc_np(-err), error.text[0] ? ": " : "",
+			  error.text);
+		return err;
+	}
+	st->meta = meta;
+	memcpy(st->content_type, c->delta ? OBJECT_TYPE : "",
+	       c->delta ? sizeof(OBJECT_TYPE) : 1);
+	st->content_encoding[0] = '\0';
+	return 0;
+}
+
+static void count(struct commit *c, const struct store_stat *st)
+{
+	struct volume *v = c->v;
+
+	(void)pthread_mutex_lock(&v->stats_lock);
+	if (c->delta)
+		v->stats.files_delta++;
+	else
+		v->stats.files_plain++;
+	v->stats.logical_bytes += c->size;
+	v->stats.stored_bytes += st->len;
+	(void)pthread_mutex_unlock(&v->stats_lock);
+}
+
+static void remember(struct commit *c, const struct store_stat *st)
+{
+	struct candidate note = { .sketched = 1,
+				  .len = c->size,
+				  .sketch = c->sketch,
+				  .mtime = attr_now() };
+
+	choose_forget(c->dir, c->key.text);
+	if (c->delta || c->size < CANDIDATE_MIN)
+		return;
+	memcpy(note.key, c->key.text, sizeof(note.key));
+	memcpy(note.etag, st->etag, sizeof(note.etag));
+	memcpy(note.digest, c->digest, DIGEST_LEN);
+	choose_note(c->v, c->dir, &note);
+}
+
+/* The bucket has it: say so in the inode. */
+static int stored(struct commit *c, const struct store_stat *st)
+{
+	struct inode *i = c->inode;
+	struct object obj;
+	struct attr now;
+	int changed;
+
+	object_read(&obj, st);
+	obj.stored = st->len;
+	obj.size = c->size;
+	i->dirty = 0;
+	(void)pthread_mutex_lock(&i->lock);
+	inode_set_object(i, &obj);
+	i->unsaved = 0;
+	i->exclusive = 0;
+	i->pages_valid = 1;
+	now = i->attr;
+	(void)pthread_mutex_unlock(&i->lock);
+	names_changed(c->v, c->dir, c->name);
+	count(c, st);
+	remember(c, st);
+	if (c->promotes)
+		promote_after(c);
+	/* chmod and the like that came during the upload. */
+	changed = now.mode != c->attr.mode || now.uid != c->attr.uid ||
+		  now.gid != c->attr.gid ||
+		  !attr_time_equal(&now.mtime, &c->attr.mtime) ||
+		  !attr_time_equal(&now.atime, &c->attr.atime);
+	return changed ? inode_commit_attr(i, &now) : 0;
+}
+
+static int run(struct commit *c)
+{
+	struct store_stat st = { 0 };
+	int err;
+
+	(void)pthread_mutex_lock(&c->inode->lock);
+	c->attr = c->inode->attr;
+	(void)pthread_mutex_unlock(&c->inode->lock);
+	err = key_of(c->v, c->dir, c->name, &c->key);
+	if (!err)
+		err = scan(c);
+	if (err)
+		return err;
+	if (c->v->conf.delta && c->size >= CANDIDATE_MIN)
+		commit_encode(c);
+	if (c->delta) {
+		err = promote_before(c);
+		if (err) {
+			/* As it is, then: that needs nobody else. */
+			pagefile_close(c->delta);
+			c->delta = NULL;
+			c->promotes = 0;
+		}
+	}
+	err = put_file(c, &st);
+	if (!err)
+		err = stored(c, &st);
+	return err;
+}
+
+int inode_commit_locked(struct inode *i, enum commit_when when)
+{
+	struct commit c = { .v = i->volume, .inode = i };
+	int err = 0;
+
+	(void)pthread_rwlock_rdlock(&i->data);
+	if (!i->dirty ||
+	    (when == COMMIT_UNLESS_EMPTY && !pagefile_length(i->spool)))
+		goto unlock;
+	err = names_where(c.v, i, &c.dir, &c.name);
+	if (err) {
+		err = err == -ESTALE ? 0
+				     : err; /* unlinked: for its handles only */
+		goto unlock;
+	}
+	err = run(&c);
+	if (err)
+		volume_count(c.v, &c.v->stats.commit_errors, 1);
+	pagefile_close(c.delta);
+	bytes_clear(&c.sums);
+	free(c.name);
+	inode_unpin(c.dir);
+unlock:
+	(void)pthread_rwlock_unlock(&i->data);
+	return err;
+}
+
+int inode_commit(struct inode *i, enum commit_when when)
+{
+	int err;
+
+	(void)pthread_rwlock_rdlock(&i->volume->tree);
+	(void)pthread_mutex_lock(&i->commit);
+	err = inode_commit_locked(i, when);
+	(void)pthread_mutex_unlock(&i->commit);
+	(void)pthread_rwlock_unlock(&i->volume->tree);
+	return err;
+}

@@ -1,0 +1,45 @@
+#ifndef FS_COMMIT_H
+#define FS_COMMIT_H
+
+#include "crypto/bytes.h"
+#include "fs/choose.h"
+#include "fs/inode.h"
+
+struct ref;
+
+/* One file on its way from the spool to the bucket. */
+struct commit {
+	struct volume *v;
+	struct inode *inode; /* commit and data (for reading) are held */
+	struct inode *dir; /* pinned */
+	char *name; /* owned */
+	struct key key;
+	struct attr attr; /* as it is stored */
+	uint64_t size;
+	uint8_t digest[DIGEST_LEN];
+	struct sketch sketch;
+	struct bytes sums; /* block digests, of a file from SUMS_MIN on */
+	/* Set by commit_encode() if a delta pays. */
+	struct pagefile *delta; /* the container */
+	uint64_t delta_len;
+	struct key ref_key;
+	uint8_t ref_digest[DIGEST_LEN];
+	struct candidate source; /* a plain file that becomes the reference */
+	int promotes;
+};
+
+/*
+ * Look for a reference and encode against it, decode and compare.  0 whether
+ * or not a delta came of it (c->delta): what stands in the way of a delta is
+ * logged and the file is stored as it is.
+ */
+void commit_encode(struct commit *c);
+
+/*
+ * Make sure that the reference which the delta names is in the bucket, and
+ * after the delta is stored, let the file it was made of use it as well.
+ */
+MUST_CHECK int promote_before(struct commit *c);
+void promote_after(struct commit *c);
+
+#endif

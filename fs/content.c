@@ -1,0 +1,192 @@
+#include "fs/content.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/pagefile.h"
+#include "fs/fetch.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+
+#define COPY_PIECE ((size_t)1 << 20)
+
+int inode_new_spool(struct inode *i, struct pagefile **out)
+{
+	const struct volume_conf *c = &i->volume->conf;
+
+	return pagefile_create(out, c->spool_dirfd, NULL, c->key, c->spool);
+}
+
+void content_clear(struct content *c)
+{
+	fetch_free(c->fetch);
+	c->fetch = NULL;
+}
+
+/* A fetch for what the inode is now, under the key it has now. */
+static int content_open(struct content *c, struct inode *i)
+{
+	struct object obj;
+	struct key key;
+	int err;
+
+	(void)pthread_mutex_lock(&i->lock);
+	obj = i->object;
+	err = i->remote ? 0 : -ESTALE;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (!err && c->fetch && !strcmp(c->etag, obj.etag))
+		return 0;
+	content_clear(c);
+	if (!err)
+		err = key_of_inode(i->volume, i, &key);
+	if (!err)
+		err = fetch_new(&c->fetch, i->volume, key.text, &obj);
+	if (!err)
+		memcpy(c->etag, obj.etag, sizeof(c->etag));
+	return err;
+}
+
+/*
+ * The object is not the version that was opened.  It may be the same file in
+ * another form (made a delta, moved, its attributes changed): go on with that.
+ */
+static int content_follow(struct inode *i, const struct store_call *call)
+{
+	struct store_stat st;
+	struct object now;
+	struct key key;
+	int err;
+
+	err = key_of_inode(i->volume, i, &key);
+	if (!err)
+		err = object_head(i->volume, call, key.text, &now, &st);
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->remote && now.has_digest && i->object.has_digest &&
+	    now.size == i->object.size &&
+	    !memcmp(now.digest, i->object.digest, DIGEST_LEN))
+		i->object = now;
+	else
+		err = strcmp(now.etag, i->object.etag) != 0 ? -ESTALE : 0;
+	(void)pthread_mutex_unlock(&i->lock);
+	return err;
+}
+
+int content_read(struct content *c, struct inode *i, const struct request *rq,
+		 struct span span)
+{
+	struct store_error error = { 0 };
+	struct store_call call = call_of(rq, &error);
+	int err;
+
+	for (int tries = 0;; tries++) {
+		err = content_open(c, i);
+		if (!err)
+			err = fetch_read(c->fetch, &call, span.buf, span.len,
+					 span.off);
+		if ((err != -ESTALE && err != -ENOENT) || tries == 3)
+			break;
+		content_clear(c);
+		err = content_follow(i, &call);
+		if (err)
+			break;
+	}
+	if (err == -ENOENT)
+		err = -ESTALE;
+	if (err && err != -EINTR)
+		log_error("read of inode %llu at %llu: %s%s%s",
+			  (unsigned long long)i->number,
+			  (unsigned long long)span.off, strerrordesc_np(-err),
+			  error.text[0] ? ": " : "", error.text);
+	return err;
+}
+
+/* The first `len` bytes of what the bucket has, in a new spool. */
+static int copy_to(struct inode *i, const struct request *rq, uint64_t len,
+		   struct pagefile *spool)
+{
+	struct content c = { 0 };
+	uint8_t *buf = malloc(COPY_PIECE);
+	int err = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (uint64_t off = 0; !err && off < len;) {
+		size_t n = len - off < COPY_PIECE ? (size_t)(len - off)
+						  : COPY_PIECE;
+		struct span span = { buf, n, off };
+
+		err = content_read(&c, i, rq, span);
+		if (!err)
+			err = pagefile_pwrite(spool, buf, n, off);
+		off += n;
+	}
+	content_clear(&c);
+	bytes_wipe(buf, COPY_PIECE);
+	free(buf);
+	return err;
+}
+
+int inode_spool_upto(struct inode *i, const struct request *rq, uint64_t len)
+{
+	struct pagefile *spool;
+	uint64_t size;
+	int err, have;
+
+	(void)pthread_rwlock_rdlock(&i->data);
+	have = i->spool != NULL;
+	(void)pthread_rwlock_unlock(&i->data);
+	if (have)
+		return 0;
+	(void)pthread_mutex_lock(&i->lock);
+	size = i->remote ? i->object.size : 0;
+	(void)pthread_mutex_unlock(&i->lock);
+	err = inode_new_spool(i, &spool);
+	if (!err) {
+		err = copy_to(i, rq, size < len ? size : len, spool);
+		if (err)
+			pagefile_close(spool);
+	}
+	if (err)
+		return err;
+	(void)pthread_rwlock_wrlock(&i->data);
+	i->spool = spool;
+	(void)pthread_rwlock_unlock(&i->data);
+	return 0;
+}
+
+int inode_copy_up(struct inode *i, const struct request *rq)
+{
+	return inode_spool_upto(i, rq, UINT64_MAX);
+}
+
+void inode_touched(struct inode *i, uint64_t size)
+{
+	struct timespec now = attr_now();
+
+	(void)pthread_mutex_lock(&i->lock);
+	i->size = size;
+	i->attr.mtime = i->attr.ctime = now;
+	i->unsaved = 1;
+	(void)pthread_mutex_unlock(&i->lock);
+}
+
+int inode_resize(struct inode *i, const struct request *rq, uint64_t len)
+{
+	int err;
+
+	err = inode_spool_upto(i, rq, len);
+	if (err)
+		return err;
+	(void)pthread_rwlock_wrlock(&i->data);
+	err = pagefile_truncate(i->spool, len);
+	if (!err) {
+		i->dirty = 1;
+		inode_touched(i, len);
+	}
+	(void)pthread_rwlock_unlock(&i->data);
+	return err;
+}

@@ -1,0 +1,78 @@
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/log.h"
+
+static void wait_for_child(int fd, pid_t child)
+{
+	ssize_t n;
+	char c;
+	int status;
+
+	do
+		n = read(fd, &c, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		_exit(0);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	_exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
+						       : 1);
+}
+
+int daemon_start(struct daemon *d, int foreground)
+{
+	int fds[2];
+	pid_t child;
+
+	d->ready_fd = -1;
+	if (foreground)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	child = fork();
+	if (child < 0) {
+		int err = -errno;
+
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		return err;
+	}
+	if (child) {
+		(void)close(fds[1]);
+		wait_for_child(fds[0], child);
+	}
+	(void)close(fds[0]);
+	d->ready_fd = fds[1];
+	(void)setsid();
+	return 0;
+}
+
+void daemon_ready(struct daemon *d)
+{
+	int null;
+
+	if (d->ready_fd < 0)
+		return;
+	log_to_syslog();
+	if (chdir("/"))
+		log_warning("cannot change to the root directory");
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		(void)dup2(null, 0);
+		(void)dup2(null, 1);
+		(void)dup2(null, 2);
+		if (null > 2)
+			(void)close(null);
+	}
+	/* If the parent is gone there is nobody to tell. */
+	if (write(d->ready_fd, "", 1) != 1)
+		log_debug("nobody waits for the mount");
+	(void)close(d->ready_fd);
+	d->ready_fd = -1;
+}

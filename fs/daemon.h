@@ -1,0 +1,24 @@
+#ifndef FS_DAEMON_H
+#define FS_DAEMON_H
+
+#include "crypto/bytes.h"
+
+/*
+ * Going to the background without losing the exit status: the parent waits
+ * until the child says that it is ready, or ends.
+ */
+struct daemon {
+	int ready_fd; /* -1 in the foreground */
+};
+
+/*
+ * Fork.  Returns in the child only, with standard error still open; the parent
+ * exits with 0 once daemon_ready() was called, else with the child's status.
+ * With `foreground` nothing is forked.  0 or -errno.
+ */
+MUST_CHECK int daemon_start(struct daemon *d, int foreground);
+
+/* Let go of terminal and directory, log to syslog from here on, free the parent. */
+void daemon_ready(struct daemon *d);
+
+#endif

@@ -1,0 +1,302 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/pagefile.h"
+#include "fs/content.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+
+struct handle {
+	struct inode *inode; /* pinned, and counted in opens */
+	int flags;
+	pthread_mutex_t lock; /* content */
+	struct content content;
+};
+
+static int handle_new(struct inode *i, int flags, struct handle **out)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->inode = i;
+	h->flags = flags;
+	(void)pthread_mutex_init(&h->lock, NULL);
+	(void)pthread_mutex_lock(&i->volume->lock);
+	i->pins++;
+	i->opens++;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+	*out = h;
+	return 0;
+}
+
+struct inode *handle_inode(struct handle *h)
+{
+	return h->inode;
+}
+
+static void handle_free(struct handle *h)
+{
+	content_clear(&h->content);
+	(void)pthread_mutex_destroy(&h->lock);
+	inode_unpin(h->inode);
+	free(h);
+}
+
+static unsigned drop_open(struct inode *i)
+{
+	unsigned left;
+
+	(void)pthread_mutex_lock(&i->volume->lock);
+	left = --i->opens;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+	return left;
+}
+
+static int open_existing(struct inode *i, const struct request *rq, int flags,
+			 struct handle **out)
+{
+	int err;
+
+	if (i->directory)
+		return -EISDIR;
+	err = handle_new(i, flags, out);
+	if (err || !(flags & O_TRUNC))
+		return err;
+	(void)pthread_mutex_lock(&i->commit);
+	err = inode_resize(i, rq, 0);
+	(void)pthread_mutex_unlock(&i->commit);
+	if (err) {
+		(void)drop_open(i);
+		handle_free(*out);
+	}
+	return err;
+}
+
+int volume_open(struct volume *v, const struct request *rq, struct inode *i,
+		int flags, struct handle **out, int *same)
+{
+	int err, writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+
+	if (writes && v->conf.read_only)
+		return -EROFS;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = inode_refresh(i, rq);
+	if (!err)
+		err = open_existing(i, rq, flags, out);
+	(void)pthread_rwlock_unlock(&v->tree);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&i->lock);
+	*same = i->pages_valid;
+	i->pages_valid = 1;
+	(void)pthread_mutex_unlock(&i->lock);
+	return 0;
+}
+
+static int new_file(struct volume *v, const struct request *rq,
+		    const struct create *c, struct inode **out)
+{
+	struct timespec now = attr_now();
+	struct inode *i;
+	int err;
+
+	err = inode_new(v, 0, &i);
+	if (err)
+		return err;
+	i->attr = (struct attr){ .mode = S_IFREG | (c->mode & 07777),
+				 .uid = rq->uid,
+				 .gid = rq->gid,
+				 .atime = now,
+				 .mtime = now,
+				 .ctime = now };
+	i->dirty = i->unsaved = i->pages_valid = 1;
+	i->exclusive = !!(c->flags & O_EXCL);
+	err = inode_new_spool(i, &i->spool);
+	if (err) {
+		inode_forget(v, i, 1);
+		return err;
+	}
+	*out = i;
+	return 0;
+}
+
+int volume_create(struct volume *v, const struct request *rq,
+		  const struct create *c, struct inode **out, struct handle **h)
+{
+	struct inode *i, *had = NULL;
+	struct key key;
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	err = name_usable(v, c->parent, c->name);
+	if (!err)
+		err = key_of(v, c->parent, c->name, &key);
+	if (err)
+		return err == -ESTALE ? -ENOENT : err;
+	err = new_file(v, rq, c, &i);
+	if (err)
+		return err;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = names_claim(v, c->parent, c->name, i, &had);
+	if (!err && had && c->flags & O_EXCL)
+		err = -EEXIST;
+	if (!err && had)
+		err = open_existing(had, rq, c->flags, h);
+	else if (!err)
+		err = handle_new(i, c->flags, h);
+	(void)pthread_rwlock_unlock(&v->tree);
+	names_changed(v, c->parent, c->name);
+	if (!err && had) {
+		inode_hold(had);
+		*out = had;
+	} else if (!err) {
+		*out = i;
+	} else if (!had) {
+		names_remove(v, i);
+	}
+	if (err || had)
+		inode_forget(v, i, 1);
+	inode_unpin(had);
+	return err;
+}
+
+ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
+		    size_t len, uint64_t off)
+{
+	struct inode *i = h->inode;
+	uint64_t size;
+	ssize_t n = -1;
+	int err;
+
+	(void)pthread_rwlock_rdlock(&i->data);
+	if (i->spool)
+		n = pagefile_pread(i->spool, buf, len, off);
+	(void)pthread_mutex_lock(&i->lock);
+	size = i->size;
+	(void)pthread_mutex_unlock(&i->lock);
+	err = i->spool != NULL;
+	(void)pthread_rwlock_unlock(&i->data);
+	if (err) {
+		if (n == -EBADMSG) {
+			log_error(
+				"inode %llu: its unsaved bytes on the local disk were damaged",
+				(unsigned long long)i->number);
+			n = -EIO;
+		}
+		return n;
+	}
+	if (off >= size)
+		return 0;
+	if (len > size - off)
+		len = (size_t)(size - off);
+	(void)pthread_mutex_lock(&h->lock);
+	err = content_read(&h->content, i, rq, (struct span){ buf, len, off });
+	(void)pthread_mutex_unlock(&h->lock);
+	return err ? err : (ssize_t)len;
+}
+
+/* The spool, with inode.data held for writing if 0 is returned. */
+static int lock_spool(struct inode *i, const struct request *rq)
+{
+	for (;;) {
+		int err;
+
+		(void)pthread_rwlock_wrlock(&i->data);
+		if (i->spool)
+			return 0;
+		(void)pthread_rwlock_unlock(&i->data);
+		(void)pthread_mutex_lock(&i->commit);
+		err = inode_copy_up(i, rq);
+		(void)pthread_mutex_unlock(&i->commit);
+		if (err)
+			return err;
+	}
+}
+
+ssize_t handle_write(struct handle *h, const struct request *rq,
+		     const void *buf, size_t len, uint64_t off)
+{
+	struct inode *i = h->inode;
+	int err;
+
+	err = lock_spool(i, rq);
+	if (err)
+		return err;
+	if (h->flags & O_APPEND)
+		off = pagefile_length(i->spool);
+	err = pagefile_pwrite(i->spool, buf, len, off);
+	if (!err) {
+		i->dirty = 1;
+		inode_touched(i, pagefile_length(i->spool));
+	}
+	(void)pthread_rwlock_unlock(&i->data);
+	return err ? err : (ssize_t)len;
+}
+
+int handle_flush(struct handle *h)
+{
+	return inode_commit(h->inode, COMMIT_UNLESS_EMPTY);
+}
+
+int handle_fsync(struct handle *h)
+{
+	return inode_commit(h->inode, COMMIT_NOW);
+}
+
+void inode_settle(struct inode *i)
+{
+	struct volume *v = i->volume;
+	struct pagefile *spool = NULL;
+	int lost = 0, never;
+
+	(void)pthread_mutex_lock(&i->commit);
+	(void)pthread_rwlock_wrlock(&i->data);
+	(void)pthread_mutex_lock(&v->lock);
+	if (!i->opens) {
+		spool = i->spool;
+		i->spool = NULL;
+		lost = i->dirty && !i->gone;
+		i->dirty = 0;
+	}
+	(void)pthread_mutex_unlock(&v->lock);
+	(void)pthread_mutex_lock(&i->lock);
+	never = lost && !i->remote;
+	if (spool && i->unsaved) {
+		i->unsaved = 0;
+		i->checked_ms = 0;
+		i->pages_valid = 0;
+		i->size = i->remote ? i->object.size : 0;
+	}
+	(void)pthread_mutex_unlock(&i->lock);
+	(void)pthread_rwlock_unlock(&i->data);
+	(void)pthread_mutex_unlock(&i->commit);
+	pagefile_close(spool);
+	if (!lost)
+		return;
+	volume_count(v, &v->stats.lost_at_release, 1);
+	log_error(
+		"inode %llu: what close could not store is dropped with its last descriptor; the bucket keeps the version before",
+		(unsigned long long)i->number);
+	if (never)
+		names_remove(v, i);
+}
+
+void handle_release(struct handle *h)
+{
+	struct inode *i = h->inode;
+
+	if (!drop_open(i)) {
+		int err = inode_commit(i, COMMIT_NOW);
+
+		if (err)
+			log_error("inode %llu: store at the last close: %s",
+				  (unsigned long long)i->number,
+				  strerrordesc_np(-err));
+		inode_settle(i);
+	}
+	handle_free(h);
+}

@@ -1,0 +1,440 @@
+#include "fs/inode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/pagefile.h"
+#include "fs/choose.h"
+
+uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + 1;
+}
+
+void volume_count(struct volume *v, uint64_t *counter, uint64_t n)
+{
+	(void)pthread_mutex_lock(&v->stats_lock);
+	*counter += n;
+	(void)pthread_mutex_unlock(&v->stats_lock);
+}
+
+static size_t slot_of(const struct inode *dir, const char *name)
+{
+	uint64_t h = 0xcbf29ce484222325u ^ dir->number * 0x9e3779b97f4a7c15u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+	return (size_t)((h ^ (h >> 32)) % NAME_SLOTS);
+}
+
+int inode_new(struct volume *v, int directory, struct inode **out)
+{
+	struct inode *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return -ENOMEM;
+	i->volume = v;
+	i->directory = directory;
+	i->number = atomic_fetch_add(&v->next_number, 1);
+	i->lookups = 1;
+	(void)pthread_mutex_init(&i->commit, NULL);
+	(void)pthread_mutex_init(&i->lock, NULL);
+	(void)pthread_rwlock_init(&i->data, NULL);
+	(void)pthread_mutex_lock(&v->lock);
+	v->n_inodes++;
+	(void)pthread_mutex_unlock(&v->lock);
+	*out = i;
+	return 0;
+}
+
+static void unhash(struct volume *v, struct inode *i)
+{
+	struct inode **p = &v->names[slot_of(i->parent, i->name)];
+
+	while (*p && *p != i)
+		p = &(*p)->hash_next;
+	if (*p)
+		*p = i->hash_next;
+	for (p = &i->parent->child; *p && *p != i; p = &(*p)->sibling)
+		;
+	if (*p)
+		*p = i->sibling;
+	i->hash_next = i->sibling = NULL;
+}
+
+/* Under volume.lock: give up the hold on `i`, and on whom it held in turn. */
+static struct inode *drop_pin(struct inode *i)
+{
+	struct volume *v = i->volume;
+	struct inode *dead = NULL;
+
+	i->pins--;
+	while (i && !i->pins && !i->lookups) {
+		struct inode *parent = i->parent;
+
+		if (parent)
+			unhash(v, i);
+		v->n_inodes--;
+		i->hash_next = dead; /* chain what is to be freed */
+		dead = i;
+		i = parent;
+		if (i)
+			i->pins--;
+	}
+	return dead;
+}
+
+static void destroy(struct inode *dead)
+{
+	while (dead) {
+		struct inode *next = dead->hash_next;
+
+		pagefile_close(dead->spool);
+		catalogue_free(dead->catalogue);
+		(void)pthread_mutex_destroy(&dead->commit);
+		(void)pthread_mutex_destroy(&dead->lock);
+		(void)pthread_rwlock_destroy(&dead->data);
+		free(dead->name);
+		free(dead);
+		dead = next;
+	}
+}
+
+void inode_pin(struct inode *i)
+{
+	(void)pthread_mutex_lock(&i->volume->lock);
+	i->pins++;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+}
+
+void inode_hold(struct inode *i)
+{
+	(void)pthread_mutex_lock(&i->volume->lock);
+	i->lookups++;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+}
+
+void inode_unpin(struct inode *i)
+{
+	struct inode *dead;
+	struct volume *v;
+
+	if (!i)
+		return;
+	v = i->volume;
+	(void)pthread_mutex_lock(&v->lock);
+	dead = drop_pin(i);
+	(void)pthread_mutex_unlock(&v->lock);
+	destroy(dead);
+}
+
+void inode_forget(struct volume *v, struct inode *i, uint64_t n)
+{
+	struct inode *dead;
+
+	(void)pthread_mutex_lock(&v->lock);
+	i->lookups -= n < i->lookups ? n : i->lookups;
+	i->pins++;
+	dead = drop_pin(i);
+	(void)pthread_mutex_unlock(&v->lock);
+	destroy(dead);
+}
+
+uint64_t inode_number(const struct inode *i)
+{
+	return i->number;
+}
+
+/* Under volume.lock. */
+static struct inode *find(struct volume *v, const struct inode *dir,
+			  const char *name)
+{
+	struct inode *i = v->names[slot_of(dir, name)];
+
+	while (i && (i->parent != dir || strcmp(i->name, name) != 0))
+		i = i->hash_next;
+	return i;
+}
+
+struct inode *names_find(struct volume *v, struct inode *dir, const char *name)
+{
+	struct inode *i;
+
+	(void)pthread_mutex_lock(&v->lock);
+	i = find(v, dir, name);
+	if (i)
+		i->pins++;
+	(void)pthread_mutex_unlock(&v->lock);
+	return i;
+}
+
+/* Under volume.lock; the hold on the parent is for the caller to drop. */
+static struct inode *detach(struct volume *v, struct inode *i)
+{
+	struct inode *parent = i->parent;
+
+	if (!parent)
+		return NULL;
+	unhash(v, i);
+	free(i->name);
+	i->name = NULL;
+	i->parent = NULL;
+	i->gone = 1;
+	return parent;
+}
+
+void names_remove(struct volume *v, struct inode *i)
+{
+	struct inode *parent, *dead = NULL;
+
+	(void)pthread_mutex_lock(&v->lock);
+	parent = detach(v, i);
+	if (parent)
+		dead = drop_pin(parent);
+	(void)pthread_mutex_unlock(&v->lock);
+	destroy(dead);
+}
+
+/* Under volume.lock. */
+static void attach(struct volume *v, struct inode *dir, char *name,
+		   struct inode *i)
+{
+	size_t slot = slot_of(dir, name);
+
+	i->name = name;
+	i->parent = dir;
+	i->gone = 0;
+	dir->pins++;
+	i->hash_next = v->names[slot];
+	v->names[slot] = i;
+	i->sibling = dir->child;
+	dir->child = i;
+}
+
+int names_add(struct volume *v, struct inode *dir, const char *name,
+	      struct inode *i)
+{
+	char *copy = strdup(name);
+	struct inode *old, *parent, *dead = NULL, *dead_old = NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&v->lock);
+	old = find(v, dir, name);
+	if (old) {
+		old->pins++;
+		dir->pins++; /* outlives what `old` held of it */
+		parent = detach(v, old);
+		(void)drop_pin(parent);
+		dead_old = drop_pin(old);
+	}
+	parent = i->parent ? detach(v, i) : NULL;
+	attach(v, dir, copy, i);
+	if (old)
+		dir->pins--;
+	if (parent)
+		dead = drop_pin(parent);
+	(void)pthread_mutex_unlock(&v->lock);
+	destroy(dead);
+	destroy(dead_old);
+	names_changed(v, dir, name);
+	return 0;
+}
+
+int names_claim(struct volume *v, struct inode *dir, const char *name,
+		struct inode *i, struct inode **had)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&v->lock);
+	*had = find(v, dir, name);
+	if (*had)
+		(*had)->pins++;
+	else
+		attach(v, dir, copy, i);
+	(void)pthread_mutex_unlock(&v->lock);
+	if (*had)
+		free(copy);
+	return 0;
+}
+
+int names_children(struct volume *v, struct inode *dir, struct inode ***out,
+		   size_t *n)
+{
+	struct inode **list, *i;
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&v->lock);
+	for (i = dir->child; i; i = i->sibling)
+		count++;
+	list = calloc(count ? count : 1, sizeof(struct inode *));
+	if (list) {
+		count = 0;
+		for (i = dir->child; i; i = i->sibling) {
+			i->pins++;
+			list[count++] = i;
+		}
+	}
+	(void)pthread_mutex_unlock(&v->lock);
+	if (!list)
+		return -ENOMEM;
+	*out = list;
+	*n = count;
+	return 0;
+}
+
+int names_where(struct volume *v, struct inode *i, struct inode **parent,
+		char **name)
+{
+	int err = 0;
+
+	(void)pthread_mutex_lock(&v->lock);
+	if (!i->parent) {
+		err = -ESTALE;
+	} else {
+		*name = strdup(i->name);
+		if (!*name)
+			err = -ENOMEM;
+		else
+			*parent = i->parent;
+		if (!err)
+			i->parent->pins++;
+	}
+	(void)pthread_mutex_unlock(&v->lock);
+	return err;
+}
+
+int names_is_gone(struct volume *v, struct inode *i)
+{
+	int gone;
+
+	(void)pthread_mutex_lock(&v->lock);
+	gone = i->gone;
+	(void)pthread_mutex_unlock(&v->lock);
+	return gone;
+}
+
+void names_changed(struct volume *v, struct inode *dir, const char *name)
+{
+	atomic_fetch_add(&v->changes[slot_of(dir, name)], 1);
+}
+
+uint64_t names_change_count(struct volume *v, struct inode *dir,
+			    const char *name)
+{
+	return atomic_load(&v->changes[slot_of(dir, name)]);
+}
+
+/* Under volume.lock: write `i`'s path and a '/' so that it ends at `end`. */
+static int path_back(const struct inode *i, char *start, char **end)
+{
+	for (; i->parent; i = i->parent) {
+		size_t len = strlen(i->name);
+
+		if ((size_t)(*end - start) < len + 1)
+			return -ENAMETOOLONG;
+		*--*end = '/';
+		*end -= len;
+		memcpy(*end, i->name, len);
+	}
+	return i == i->volume->root ? 0 : -ESTALE;
+}
+
+int key_of(struct volume *v, struct inode *dir, const char *name,
+	   struct key *out)
+{
+	size_t len = strlen(name), prefix = strlen(v->prefix), path;
+	char buf[STORE_KEY_MAX + 1], *p = buf + sizeof(buf);
+	int err;
+
+	(void)pthread_mutex_lock(&v->lock);
+	err = path_back(dir, buf, &p);
+	(void)pthread_mutex_unlock(&v->lock);
+	if (err)
+		return err;
+	path = (size_t)(buf + sizeof(buf) - p);
+	if (prefix + path + len > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	memcpy(out->text, v->prefix, prefix);
+	memcpy(out->text + prefix, p, path);
+	memcpy(out->text + prefix + path, name, len + 1);
+	return 0;
+}
+
+int key_slash(struct key *k)
+{
+	size_t len = strlen(k->text);
+
+	if (len + 1 > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	k->text[len] = '/';
+	k->text[len + 1] = '\0';
+	return 0;
+}
+
+int key_of_inode(struct volume *v, struct inode *i, struct key *out)
+{
+	int err;
+
+	err = key_of(v, i, "", out);
+	if (!err && !i->directory)
+		out->text[strlen(out->text) - 1] = '\0';
+	return err;
+}
+
+void inode_set_object(struct inode *i, const struct object *obj)
+{
+	i->object = *obj;
+	i->remote = 1;
+	i->size = obj->size;
+	i->checked_ms = clock_ms();
+}
+
+int inode_local(struct inode *i)
+{
+	int local;
+
+	(void)pthread_mutex_lock(&i->lock);
+	local = i->unsaved || (!i->directory && !i->remote);
+	(void)pthread_mutex_unlock(&i->lock);
+	return local;
+}
+
+int inode_fresh(struct inode *i)
+{
+	uint64_t now = clock_ms();
+	int fresh;
+
+	(void)pthread_mutex_lock(&i->lock);
+	fresh = i->unsaved || (!i->directory && !i->remote) ||
+		(i->checked_ms &&
+		 now - i->checked_ms < i->volume->conf.attr_timeout_ms);
+	(void)pthread_mutex_unlock(&i->lock);
+	return fresh || i == i->volume->root;
+}
+
+void inode_stat(struct inode *i, struct stat *out)
+{
+	*out = (struct stat){ 0 };
+	(void)pthread_mutex_lock(&i->lock);
+	out->st_ino = i->number;
+	out->st_mode = i->attr.mode;
+	out->st_nlink = i->directory ? 2 : 1;
+	out->st_uid = i->attr.uid;
+	out->st_gid = i->attr.gid;
+	out->st_size = (off_t)i->size;
+	out->st_blksize = 128 << 10;
+	out->st_blocks = (blkcnt_t)((i->size + 511) / 512);
+	out->st_atim = i->attr.atime;
+	out->st_mtim = i->attr.mtime;
+	out->st_ctim = i->attr.ctime;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (!i->directory && names_is_gone(i->volume, i))
+		out->st_nlink = 0;
+}

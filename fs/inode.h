@@ -1,0 +1,196 @@
+#ifndef FS_INODE_H
+#define FS_INODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/object.h"
+#include "fs/volume.h"
+
+/*
+ * Inside of the volume: shared by the files that make it up (inode, lookup,
+ * names, rename, dirstream, file, setattr, commit), and by nobody else.
+ */
+struct catalogue;
+struct pagefile;
+
+struct inode {
+	struct volume *volume;
+	uint64_t number; /* st_ino */
+	int directory;
+
+	/* Under volume.lock. */
+	struct inode
+		*parent; /* held; NULL for the root and what was unlinked */
+	char *name; /* owned; NULL with parent */
+	struct inode *hash_next; /* same slot of volume.names */
+	struct inode *child, *sibling; /* of a directory: those in memory */
+	uint64_t lookups; /* the kernel's */
+	unsigned pins; /* ours: children, handles, calls under way */
+	unsigned opens; /* handles */
+	int gone; /* unlinked, replaced or superseded: no name is ours */
+
+	pthread_mutex_t commit;
+
+	/* Under data. */
+	pthread_rwlock_t data;
+	struct pagefile *spool; /* the whole content, or NULL: in the bucket */
+	int dirty; /* spool is newer than the bucket */
+
+	/* Under lock. */
+	pthread_mutex_t lock;
+	struct attr attr;
+	uint64_t size; /* bytes, as stat shows */
+	int remote; /* `object` is what the bucket has under our name */
+	struct object object;
+	int unsaved; /* mirrors `dirty`, for those who must not wait for data */
+	int exclusive; /* made with O_EXCL and not stored yet */
+	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
+	int pages_valid; /* the kernel's pages show `object` */
+	int marker; /* directory: its marker object exists */
+	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
+};
+
+#define NAME_SLOTS 4096
+
+struct volume {
+	struct volume_conf conf;
+	char *prefix;
+	struct store_caps caps;
+	struct inode *root;
+	atomic_uint_fast64_t next_number;
+	pthread_rwlock_t tree;
+	pthread_mutex_t lock;
+	struct inode *names[NAME_SLOTS];
+	/* Changed at every local change of a name: see fs/lookup.c. */
+	atomic_uint_fast64_t changes[NAME_SLOTS];
+	uint64_t n_inodes;
+	pthread_mutex_t gate; /* encoders: see fs/commit.c */
+	pthread_cond_t gate_open;
+	unsigned encoding;
+	int encoding_alone;
+	pthread_mutex_t stats_lock;
+	struct volume_stats stats;
+};
+
+/* Keys.  0, or -ENAMETOOLONG past STORE_KEY_MAX. */
+struct key {
+	char text[STORE_KEY_MAX + 1];
+};
+/* Of the entry `name` in `dir`.  -ESTALE if `dir` was removed. */
+MUST_CHECK int key_of(struct volume *v, struct inode *dir, const char *name,
+		      struct key *out);
+/* Of a file, or a directory's with its '/'. -ESTALE if it has no name. */
+MUST_CHECK int key_of_inode(struct volume *v, struct inode *i, struct key *out);
+/* `key` and a '/'. */
+MUST_CHECK int key_slash(struct key *k);
+
+/* A new one without a name, with one lookup held for the caller. */
+MUST_CHECK int inode_new(struct volume *v, int directory, struct inode **out);
+void inode_pin(struct inode *i); /* it must be held already */
+void inode_hold(struct inode *i); /* one lookup more; it must be pinned */
+void inode_unpin(struct inode *i); /* NULL-safe; may free it */
+
+/* The inode of that name in memory, pinned, or NULL. */
+struct inode *names_find(struct volume *v, struct inode *dir, const char *name);
+/* Give a nameless inode a name; what had it loses it.  0 or -ENOMEM. */
+MUST_CHECK int names_add(struct volume *v, struct inode *dir, const char *name,
+			 struct inode *i);
+/* The same unless the name has an inode already, which is returned, pinned. */
+MUST_CHECK int names_claim(struct volume *v, struct inode *dir,
+			   const char *name, struct inode *i,
+			   struct inode **had);
+/* Take the name away: it is gone. */
+void names_remove(struct volume *v, struct inode *i);
+/* Children in memory, pinned; *out for free().  0 or -ENOMEM. */
+MUST_CHECK int names_children(struct volume *v, struct inode *dir,
+			      struct inode ***out, size_t *n);
+/* A pinned copy of parent and name; -ESTALE if it has none. */
+MUST_CHECK int names_where(struct volume *v, struct inode *i,
+			   struct inode **parent, char **name);
+int names_is_gone(struct volume *v, struct inode *i);
+
+/* Count a change of that name, so that a lookup under way starts over. */
+void names_changed(struct volume *v, struct inode *dir, const char *name);
+uint64_t names_change_count(struct volume *v, struct inode *dir,
+			    const char *name);
+
+uint64_t clock_ms(void); /* monotonic, never 0 */
+void volume_count(struct volume *v, uint64_t *counter, uint64_t n);
+void inode_stat(struct inode *i, struct stat *out);
+int inode_fresh(struct inode *i); /* need not ask the bucket now */
+int inode_local(struct inode *i); /* has what the bucket has not */
+
+/* The bucket has `obj` under our name now; under inode.lock. */
+void inode_set_object(struct inode *i, const struct object *obj);
+
+/* lookup.c */
+struct resolved {
+	int directory, marker;
+	struct object object;
+	struct attr attr;
+};
+/* What the bucket has under that name.  0, -ENOENT, or the store's. */
+MUST_CHECK int resolve(struct volume *v, const struct request *rq,
+		       const struct key *key, struct resolved *out);
+/* Bring a known inode up to date with the bucket if it is not fresh. */
+MUST_CHECK int inode_refresh(struct inode *i, const struct request *rq);
+/* HEAD, and a look into a container that lost its metadata. */
+MUST_CHECK int object_head(struct volume *v, const struct store_call *call,
+			   const char *key, struct object *out,
+			   struct store_stat *st);
+
+/* Is `name` ours in `dir`, so that nobody sees or makes it?  1, 0 or -errno. */
+MUST_CHECK int name_hidden(struct volume *v, const struct request *rq,
+			   struct inode *dir, const char *name);
+/* 0, -ENAMETOOLONG, or -EPERM for ".dg" at the root. */
+MUST_CHECK int name_usable(struct volume *v, struct inode *dir,
+			   const char *name);
+/* A new inode of what was resolved, in the table; or the one that was faster. */
+MUST_CHECK int inode_of(struct volume *v, struct inode *dir, const char *name,
+			const struct resolved *r, struct inode **out);
+
+/* file.c */
+/* The whole content in the spool; caller holds inode.commit. */
+MUST_CHECK int inode_copy_up(struct inode *i, const struct request *rq);
+MUST_CHECK int inode_new_spool(struct inode *i, struct pagefile **out);
+/*
+ * If no handle is open, let go of the spool; what is still unsaved in it has
+ * nobody left to save it, and is logged and counted as lost.
+ */
+void inode_settle(struct inode *i);
+
+/* commit.c */
+enum commit_when { COMMIT_NOW, COMMIT_UNLESS_EMPTY };
+MUST_CHECK int inode_commit(struct inode *i, enum commit_when when);
+/* The same with inode.commit and volume.tree (for reading) held. */
+MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
+/* Store new attributes of a file whose bytes are in the bucket, likewise. */
+MUST_CHECK int inode_commit_attr(struct inode *i, const struct attr *a);
+
+/* names.c */
+/* A marker for `dir`, so that it stays when it is empty; tree held. */
+MUST_CHECK int directory_keep(struct volume *v, struct inode *dir);
+/* Nothing below but the marker?  0, -ENOTEMPTY, -EBUSY; `key` has its '/'. */
+MUST_CHECK int directory_empty(struct volume *v, const struct request *rq,
+			       struct inode *dir, const struct key *key);
+/* rename_dir.c; tree held for writing.  `to`: an empty directory, or NULL. */
+MUST_CHECK int rename_directory(struct volume *v, const struct request *rq,
+				const struct rename *r, struct inode *from,
+				struct inode *to);
+/*
+ * The object under the file's name is about to go: get its bytes into the
+ * spool if handles are open.  inode.commit held.
+ */
+MUST_CHECK int inode_keep_for_handles(struct inode *i,
+				      const struct request *rq);
+
+static inline struct store_call call_of(const struct request *rq,
+					struct store_error *error)
+{
+	return (struct store_call){ .cancel = rq ? rq->cancel : NULL,
+				    .cancel_arg = rq ? rq->cancel_arg : NULL,
+				    .error = error };
+}
+
+#endif

@@ -1,0 +1,322 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/fetch.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+
+/* A change of the name while the bucket was asked makes the answer old. */
+#define TRIES 8
+
+int name_usable(struct volume *v, struct inode *dir, const char *name)
+{
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	return dir == v->root && !strcmp(name, ".dg") ? -EPERM : 0;
+}
+
+int name_hidden(struct volume *v, const struct request *rq, struct inode *dir,
+		const char *name)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct store_stat st;
+	struct key key;
+	int err;
+
+	if (strcmp(name, ".dg") != 0)
+		return 0;
+	if (dir == v->root)
+		return 1;
+	/* Another mount's, if it has the marker; else the user's own. */
+	err = key_of(v, dir, ".dg/format", &key);
+	if (!err)
+		err = v->conf.store->ops->head(v->conf.store, key.text, &call,
+					       &st);
+	if (err == -ENOENT || err == -ENAMETOOLONG)
+		return 0;
+	return err ? err : 1;
+}
+
+int object_head(struct volume *v, const struct store_call *call,
+		const char *key, struct object *out, struct store_stat *st)
+{
+	int err;
+
+	err = v->conf.store->ops->head(v->conf.store, key, call, st);
+	if (err)
+		return err;
+	object_read(out, st);
+	if (out->form == OBJECT_DELTA && !out->has_size)
+		err = fetch_describe(v, call, key, out);
+	return err;
+}
+
+struct first {
+	char key[STORE_KEY_MAX + 1];
+};
+
+static int take_first(void *arg, const char *key, const struct store_stat *st,
+		      int is_prefix)
+{
+	struct first *f = arg;
+	size_t len = strlen(key);
+
+	(void)st;
+	(void)is_prefix;
+	if (len <= STORE_KEY_MAX)
+		memcpy(f->key, key, len + 1);
+	return 1;
+}
+
+/* A directory is a marker object, or any key below it. */
+static int resolve_directory(struct volume *v, const struct request *rq,
+			     const struct key *file, struct resolved *out)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct store_stat st = { 0 };
+	struct store_list what = { .max = 1 };
+	struct first first = { { 0 } };
+	struct key key = *file;
+	int err;
+
+	err = key_slash(&key);
+	if (err)
+		return -ENOENT;
+	what.prefix = key.text;
+	err = v->conf.store->ops->list(v->conf.store, &what, &call, take_first,
+				       &first);
+	if (err < 0)
+		return err;
+	if (!err)
+		return -ENOENT;
+	*out = (struct resolved){ .directory = 1 };
+	if (!strcmp(first.key, key.text)) {
+		err = v->conf.store->ops->head(v->conf.store, key.text, &call,
+					       &st);
+		if (err && err != -ENOENT)
+			return err;
+		out->marker = !err;
+	}
+	attr_read(&out->attr, &st, &v->conf.defaults, 1);
+	if (!out->marker)
+		out->attr.atime = out->attr.mtime = out->attr.ctime =
+			v->root->attr.mtime;
+	return 0;
+}
+
+int resolve(struct volume *v, const struct request *rq, const struct key *key,
+	    struct resolved *out)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct store_stat st;
+	struct object obj;
+	int err;
+
+	err = object_head(v, &call, key->text, &obj, &st);
+	if (err == -ENOENT)
+		return resolve_directory(v, rq, key, out);
+	if (err)
+		return err;
+	*out = (struct resolved){ .object = obj };
+	attr_read(&out->attr, &st, &v->conf.defaults, 0);
+	return 0;
+}
+
+/* Is `b` the file that `a` was, be it in another form? */
+static int same_content(const struct object *a, const struct object *b)
+{
+	if (a->has_digest && b->has_digest)
+		return a->size == b->size &&
+		       !memcmp(a->digest, b->digest, DIGEST_LEN);
+	return a->etag[0] && !strcmp(a->etag, b->etag) &&
+	       a->stored == b->stored;
+}
+
+/*
+ * The bucket was asked and said `r`.  1 if the inode is (still, or from now
+ * on) that; 0 if it has become another file under a handle's feet.
+ */
+static int adopt(struct inode *i, const struct resolved *r)
+{
+	unsigned opens;
+	int same;
+
+	if (i->directory != r->directory)
+		return 0;
+	(void)pthread_mutex_lock(&i->volume->lock);
+	opens = i->opens;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->unsaved) {
+		same = 1;
+		goto unlock;
+	}
+	same = i->directory ||
+	       (i->remote && same_content(&i->object, &r->object));
+	if (same || !opens) {
+		i->attr = r->attr;
+		i->marker = r->marker;
+		i->checked_ms = clock_ms();
+		if (!same)
+			i->pages_valid = 0;
+		if (!i->directory)
+			inode_set_object(i, &r->object);
+		same = 1;
+	}
+unlock:
+	(void)pthread_mutex_unlock(&i->lock);
+	return same;
+}
+
+int inode_of(struct volume *v, struct inode *dir, const char *name,
+	     const struct resolved *r, struct inode **out)
+{
+	struct inode *i, *had;
+	int err;
+
+	err = inode_new(v, r->directory, &i);
+	if (err)
+		return err;
+	i->attr = r->attr;
+	i->marker = r->marker;
+	i->checked_ms = clock_ms();
+	if (!r->directory)
+		inode_set_object(i, &r->object);
+	err = names_claim(v, dir, name, i, &had);
+	if (err || had)
+		inode_forget(v, i, 1);
+	if (err)
+		return err;
+	if (had) {
+		inode_hold(had);
+		inode_unpin(had);
+		i = had;
+	}
+	*out = i;
+	return 0;
+}
+
+/* One try; -EAGAIN if the name changed meanwhile. */
+static int lookup_once(struct volume *v, const struct request *rq,
+		       struct inode *dir, const char *name, struct inode **out)
+{
+	struct inode *i = names_find(v, dir, name);
+	uint64_t count = names_change_count(v, dir, name);
+	struct resolved r;
+	struct key key;
+	int err;
+
+	if (i && inode_fresh(i))
+		goto found;
+	err = key_of(v, dir, name, &key);
+	if (err == -ESTALE)
+		err = -ENOENT;
+	if (!err)
+		err = resolve(v, rq, &key, &r);
+	if (names_change_count(v, dir, name) != count) {
+		err = -EAGAIN;
+		goto unpin;
+	}
+	if (i && inode_local(i))
+		goto found;
+	if (err == -ENOENT && i)
+		names_remove(v, i);
+	if (err)
+		goto unpin;
+	if (r.directory) {
+		err = name_hidden(v, rq, dir, name);
+		if (err) {
+			err = err > 0 ? -ENOENT : err;
+			goto unpin;
+		}
+	}
+	if (i && adopt(i, &r))
+		goto found;
+	if (i)
+		names_remove(v, i);
+	err = inode_of(v, dir, name, &r, out);
+unpin:
+	inode_unpin(i);
+	return err;
+found:
+	inode_hold(i);
+	inode_unpin(i);
+	*out = i;
+	return 0;
+}
+
+int volume_lookup(struct volume *v, const struct request *rq,
+		  struct inode *parent, const char *name, struct inode **out,
+		  struct stat *st)
+{
+	int err;
+
+	err = name_usable(v, parent, name);
+	if (err)
+		return err == -EPERM ? -ENOENT : err;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = -EAGAIN;
+	for (int i = 0; i < TRIES && err == -EAGAIN; i++)
+		err = lookup_once(v, rq, parent, name, out);
+	(void)pthread_rwlock_unlock(&v->tree);
+	if (!err && st)
+		inode_stat(*out, st);
+	return err == -EAGAIN ? -EBUSY : err;
+}
+
+static int refresh_directory(struct volume *v, const struct request *rq,
+			     const struct key *slashed, struct resolved *r)
+{
+	struct key key = *slashed;
+
+	key.text[strlen(key.text) - 1] = '\0';
+	return resolve_directory(v, rq, &key, r);
+}
+
+int inode_refresh(struct inode *i, const struct request *rq)
+{
+	struct volume *v = i->volume;
+	struct inode *parent;
+	struct resolved r;
+	struct key key;
+	unsigned opens;
+	uint64_t count;
+	char *name;
+	int err;
+
+	if (inode_fresh(i) || names_where(v, i, &parent, &name))
+		return 0; /* without a name it is what its handles opened */
+	count = names_change_count(v, parent, name);
+	err = key_of_inode(v, i, &key);
+	if (!err)
+		err = i->directory ? refresh_directory(v, rq, &key, &r)
+				   : resolve(v, rq, &key, &r);
+	if (names_change_count(v, parent, name) != count || inode_local(i)) {
+		err = 0; /* what we know is newer */
+	} else if (err == -ENOENT || err == -ESTALE ||
+		   (!err && !adopt(i, &r))) {
+		(void)pthread_mutex_lock(&v->lock);
+		opens = i->opens;
+		(void)pthread_mutex_unlock(&v->lock);
+		names_remove(v, i);
+		err = opens ? 0 : -ENOENT;
+	}
+	inode_unpin(parent);
+	free(name);
+	return err;
+}
+
+int volume_getattr(struct volume *v, const struct request *rq, struct inode *i,
+		   struct stat *out)
+{
+	int err;
+
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = inode_refresh(i, rq);
+	(void)pthread_rwlock_unlock(&v->tree);
+	if (!err)
+		inode_stat(i, out);
+	return err;
+}

@@ -1,0 +1,374 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/inode.h"
+#include "fs/log.h"
+
+#define MARKER_TYPE "application/x-directory"
+
+static int read_bytes(void *arg, void *buf, size_t len, uint64_t off)
+{
+	const char *text = arg;
+
+	memcpy(buf, text + off, len);
+	return 0;
+}
+
+static int put_marker(struct volume *v, const struct key *key,
+		      const struct attr *a)
+{
+	struct store_source src = { .read = read_bytes, .arg = (void *)"" };
+	struct store_error error = { 0 };
+	struct store_call call = { .if_absent = 1, .error = &error };
+	struct meta meta = { 0 };
+	struct store_head head = { .content_type = MARKER_TYPE, .meta = &meta };
+	int err;
+
+	err = attr_write(a, &meta);
+	if (err)
+		return err;
+	err = v->conf.store->ops->put(v->conf.store, key->text, &src, &head,
+				      &call, NULL);
+	if (err && err != -EEXIST)
+		log_error("directory %s: %s", key->text, error.text);
+	return err;
+}
+
+int directory_keep(struct volume *v, struct inode *dir)
+{
+	struct attr a;
+	struct key key;
+	int err, has;
+
+	(void)pthread_mutex_lock(&dir->lock);
+	has = dir->marker || dir == v->root;
+	a = dir->attr;
+	(void)pthread_mutex_unlock(&dir->lock);
+	if (has)
+		return 0;
+	err = key_of_inode(v, dir, &key);
+	if (!err)
+		err = put_marker(v, &key, &a);
+	if (err && err != -EEXIST)
+		return err;
+	(void)pthread_mutex_lock(&dir->lock);
+	dir->marker = 1;
+	(void)pthread_mutex_unlock(&dir->lock);
+	return 0;
+}
+
+static struct attr new_attr(const struct request *rq, mode_t mode)
+{
+	struct timespec now = attr_now();
+
+	return (struct attr){ .mode = mode,
+			      .uid = rq->uid,
+			      .gid = rq->gid,
+			      .atime = now,
+			      .mtime = now,
+			      .ctime = now };
+}
+
+static int may_make(struct volume *v, struct inode *parent, const char *name,
+		    struct key *key)
+{
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	err = name_usable(v, parent, name);
+	if (!err)
+		err = key_of(v, parent, name, key);
+	return err == -ESTALE ? -ENOENT : err;
+}
+
+int volume_mkdir(struct volume *v, const struct request *rq,
+		 struct inode *parent, const char *name, mode_t mode,
+		 struct inode **out)
+{
+	struct resolved r = { .directory = 1, .marker = 1 };
+	struct key key;
+	int err;
+
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = may_make(v, parent, name, &key);
+	if (!err)
+		err = key_slash(&key);
+	if (err)
+		goto unlock;
+	r.attr = new_attr(rq, S_IFDIR | (mode & 07777));
+	err = put_marker(v, &key, &r.attr);
+	if (err)
+		goto unlock;
+	names_changed(v, parent, name);
+	err = inode_of(v, parent, name, &r, out);
+unlock:
+	(void)pthread_rwlock_unlock(&v->tree);
+	return err;
+}
+
+int volume_symlink(struct volume *v, const struct request *rq,
+		   struct inode *parent, const char *name, const char *target,
+		   struct inode **out)
+{
+	struct store_source src = { .len = strlen(target),
+				    .read = read_bytes,
+				    .arg = (void *)target };
+	struct store_call call = { .if_absent = 1 };
+	uint8_t digest[DIGEST_LEN];
+	struct object_facts facts = { .name = name,
+				      .size = src.len,
+				      .digest = digest };
+	struct meta meta;
+	struct store_head head = { .meta = &meta };
+	struct resolved r = { 0 };
+	struct store_stat st = { 0 };
+	struct key key;
+	int err;
+
+	(void)pthread_rwlock_rdlock(&v->tree);
+	r.attr = new_attr(rq, S_IFLNK | 0777);
+	facts.attr = &r.attr;
+	err = may_make(v, parent, name, &key);
+	if (!err)
+		err = digest_buffer(target, src.len, digest);
+	if (!err)
+		err = object_write(&facts, &meta);
+	if (!err)
+		err = v->conf.store->ops->put(v->conf.store, key.text, &src,
+					      &head, &call, &st);
+	if (err)
+		goto unlock;
+	st.meta = meta;
+	object_read(&r.object, &st);
+	names_changed(v, parent, name);
+	err = inode_of(v, parent, name, &r, out);
+unlock:
+	(void)pthread_rwlock_unlock(&v->tree);
+	return err;
+}
+
+static int take_link(void *arg, const void *data, size_t len)
+{
+	struct bytes *out = arg;
+
+	return bytes_append(out, data, len);
+}
+
+int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
+		    struct bytes *out)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct object obj;
+	struct key key;
+	int err;
+
+	(void)pthread_mutex_lock(&i->lock);
+	obj = i->object;
+	err = S_ISLNK(i->attr.mode) ? 0 : -EINVAL;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (err)
+		return err;
+	if (obj.stored >= PATH_MAX)
+		return -EIO;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	call.if_match = obj.etag[0] ? obj.etag : NULL;
+	err = key_of_inode(v, i, &key);
+	if (!err)
+		err = v->conf.store->ops->get(v->conf.store, key.text, 0,
+					      obj.stored, &call, take_link, out,
+					      NULL);
+	(void)pthread_rwlock_unlock(&v->tree);
+	return err;
+}
+
+/* The inode of a name that is to go, pinned. */
+static int find_victim(struct volume *v, const struct request *rq,
+		       struct inode *parent, const char *name,
+		       struct inode **out)
+{
+	struct inode *i;
+	int err;
+
+	err = volume_lookup(v, rq, parent, name, &i, NULL);
+	if (err)
+		return err;
+	inode_pin(i);
+	inode_forget(v, i, 1);
+	*out = i;
+	return 0;
+}
+
+static int open_handles(struct inode *i)
+{
+	int opens;
+
+	(void)pthread_mutex_lock(&i->volume->lock);
+	opens = i->opens > 0;
+	(void)pthread_mutex_unlock(&i->volume->lock);
+	return opens;
+}
+
+int inode_keep_for_handles(struct inode *i, const struct request *rq)
+{
+	int err;
+
+	if (!open_handles(i))
+		return 0;
+	err = inode_copy_up(i, rq);
+	if (err)
+		log_warning(
+			"inode %llu goes while it is open and could not be kept for its readers: %s",
+			(unsigned long long)i->number, strerrordesc_np(-err));
+	return err;
+}
+
+static int remove_object(struct volume *v, const struct key *key)
+{
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	int err;
+
+	err = v->conf.store->ops->remove(v->conf.store, key->text, &call);
+	if (err)
+		log_error("remove %s: %s", key->text, error.text);
+	return err;
+}
+
+static int unlink_locked(struct volume *v, const struct request *rq,
+			 struct inode *parent, const char *name,
+			 struct inode *i)
+{
+	struct key key;
+	int err, remote;
+
+	err = key_of(v, parent, name, &key);
+	if (err)
+		return err == -ESTALE ? -ENOENT : err;
+	(void)pthread_mutex_lock(&i->lock);
+	remote = i->remote;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (remote) {
+		/* Better a reader with ESTALE than a disk that stays full. */
+		if (inode_keep_for_handles(i, rq))
+			log_debug("removing %s all the same", key.text);
+		err = directory_keep(v, parent);
+		if (!err)
+			err = remove_object(v, &key);
+		if (err)
+			return err;
+	}
+	names_remove(v, i);
+	names_changed(v, parent, name);
+	return 0;
+}
+
+int volume_unlink(struct volume *v, const struct request *rq,
+		  struct inode *parent, const char *name)
+{
+	struct inode *i;
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	err = find_victim(v, rq, parent, name, &i);
+	if (err)
+		return err;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	(void)pthread_mutex_lock(&i->commit);
+	err = i->directory ? -EISDIR : unlink_locked(v, rq, parent, name, i);
+	(void)pthread_mutex_unlock(&i->commit);
+	(void)pthread_rwlock_unlock(&v->tree);
+	inode_unpin(i);
+	return err;
+}
+
+struct emptiness {
+	const char *prefix; /* with its '/' */
+	int others; /* keys besides the marker */
+	int ours; /* keys below .dg/ */
+};
+
+static int count_key(void *arg, const char *key, const struct store_stat *st,
+		     int is_prefix)
+{
+	struct emptiness *e = arg;
+	size_t n = strlen(e->prefix);
+
+	(void)st;
+	(void)is_prefix;
+	if (!strcmp(key, e->prefix))
+		return 0;
+	if (!strncmp(key + n, ".dg/", 4))
+		e->ours = 1;
+	else
+		e->others = 1;
+	return e->others;
+}
+
+int directory_empty(struct volume *v, const struct request *rq,
+		    struct inode *dir, const struct key *key)
+{
+	struct emptiness e = { .prefix = key->text };
+	struct store_list what = { .prefix = key->text, .shallow = 1 };
+	struct store_call call = call_of(rq, NULL);
+	struct inode **kids;
+	size_t n;
+	int err, local = 0;
+
+	err = names_children(v, dir, &kids, &n);
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		local |= inode_local(kids[i]);
+		inode_unpin(kids[i]);
+	}
+	free((void *)kids);
+	if (local)
+		return -ENOTEMPTY;
+	err = v->conf.store->ops->list(v->conf.store, &what, &call, count_key,
+				       &e);
+	if (err < 0)
+		return err;
+	if (e.others)
+		return -ENOTEMPTY;
+	if (!e.ours)
+		return 0;
+	err = name_hidden(v, rq, dir, ".dg");
+	if (err < 0)
+		return err;
+	return err ? -EBUSY : -ENOTEMPTY;
+}
+
+int volume_rmdir(struct volume *v, const struct request *rq,
+		 struct inode *parent, const char *name)
+{
+	struct inode *i;
+	struct key key;
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	err = find_victim(v, rq, parent, name, &i);
+	if (err)
+		return err;
+	(void)pthread_rwlock_wrlock(&v->tree);
+	err = i->directory ? key_of(v, parent, name, &key) : -ENOTDIR;
+	if (!err)
+		err = key_slash(&key);
+	if (!err)
+		err = directory_empty(v, rq, i, &key);
+	if (!err)
+		err = directory_keep(v, parent);
+	if (!err)
+		err = remove_object(v, &key);
+	if (!err) {
+		names_remove(v, i);
+		names_changed(v, parent, name);
+	}
+	(void)pthread_rwlock_unlock(&v->tree);
+	inode_unpin(i);
+	return err;
+}

@@ -1,0 +1,67 @@
+#ifndef FS_OBJECT_H
+#define FS_OBJECT_H
+
+#include <stdint.h>
+
+#include "crypto/bytes.h"
+#include "crypto/digest.h"
+#include "delta/sketch.h"
+#include "s3/store.h"
+
+struct attr;
+
+#define OBJECT_TYPE     "application/vnd.deltaglider"
+#define OBJECT_ENCODING "deltaglider"
+
+enum object_form {
+	OBJECT_FOREIGN, /* plain, and not written by us */
+	OBJECT_PLAIN, /* plain, with our metadata */
+	OBJECT_DELTA /* a native container */
+};
+
+/* One version of a file in the bucket, as its metadata tell. */
+struct object {
+	enum object_form form;
+	char etag[STORE_ETAG_MAX];
+	uint64_t stored; /* bytes of the object */
+	uint64_t size; /* bytes of the file */
+	int has_size; /* 0: a delta that lost its metadata; see its container */
+	int has_digest;
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of the file */
+	int has_sums;
+	uint8_t sums_digest[DIGEST_LEN]; /* of its table under .dg/sums/ */
+};
+
+/* Never fails: what is malformed is as if it were missing. */
+void object_read(struct object *out, const struct store_stat *st);
+
+/* What a new object's metadata are made from. */
+struct object_facts {
+	const char *name; /* of the file, without directories */
+	uint64_t size;
+	const uint8_t *digest; /* DIGEST_LEN bytes */
+	const struct sketch *sketch; /* or NULL */
+	const uint8_t *sums_digest; /* or NULL */
+	/* A delta's; ref_key NULL for a plain object. */
+	const char *ref_key;
+	const uint8_t *ref_digest;
+	uint64_t delta_size;
+	const struct attr *attr;
+};
+
+/*
+ * Write them in DeltaGlider's keys.  What would pass S3's 2 KB is dropped in
+ * this order, which starts with what the container repeats or nobody needs to
+ * read the file: dg-delta-cmd, dg-created-at, dg-original-name, dg-sketch,
+ * dg-ref-key, dg-ref-sha256.  0 or -ENOSPC.
+ */
+MUST_CHECK int object_write(const struct object_facts *f, struct meta *m);
+
+/* The sketch in an object's metadata.  0 or -ENOENT. */
+MUST_CHECK int object_sketch(const struct meta *m, struct sketch *out);
+
+/* A digest in hexadecimal under `name`.  0 or -ENOENT. */
+MUST_CHECK int object_digest(const struct meta *m, const char *name,
+			     uint8_t out[DIGEST_LEN]);
+
+#endif

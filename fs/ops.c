@@ -1,0 +1,689 @@
+#define FUSE_USE_VERSION 314
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/log.h"
+#include "fs/ops_control.h"
+#include "fs/volume.h"
+
+/*
+ * What the kernel asks, handed on to the volume.  A node id is the address of
+ * an inode, but for the root's and the control files' small numbers.
+ */
+#define MAX_IO (1u << 20)
+
+static struct ops_context *context(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static struct volume *volume_of(fuse_req_t req)
+{
+	return context(req)->control.volume;
+}
+
+static struct inode *inode_at(fuse_req_t req, fuse_ino_t ino)
+{
+	if (ino == FUSE_ROOT_ID)
+		return volume_root(volume_of(req));
+	return (struct inode *)(uintptr_t)
+		ino; // NOLINT(performance-no-int-to-ptr)
+}
+
+static struct handle *handle_at(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)
+		fi->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+static int interrupted(void *arg)
+{
+	return fuse_req_interrupted(arg);
+}
+
+static struct request request_of(fuse_req_t req)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+
+	return (struct request){ .uid = c->uid,
+				 .gid = c->gid,
+				 .cancel = interrupted,
+				 .cancel_arg = req };
+}
+
+/* An errno for the caller: what only we know the meaning of is EIO. */
+static void fail(fuse_req_t req, int err)
+{
+	switch (err) {
+	case -EBADMSG:
+	case -EAGAIN:
+	case -ENOTSUP:
+		err = -EIO;
+		break;
+	default:
+		break;
+	}
+	(void)fuse_reply_err(req, -err);
+}
+
+static void done(fuse_req_t req, int err)
+{
+	fail(req, err);
+}
+
+static double timeout_s(fuse_req_t req)
+{
+	return (double)context(req)->attr_timeout_ms / 1000.0;
+}
+
+static struct fuse_entry_param entry_of(fuse_req_t req, struct inode *i,
+					const struct stat *st)
+{
+	return (struct fuse_entry_param){ .ino = (uintptr_t)i,
+					  .attr = *st,
+					  .attr_timeout = timeout_s(req),
+					  .entry_timeout = timeout_s(req) };
+}
+
+static void reply_entry(fuse_req_t req, struct inode *i)
+{
+	struct request rq = request_of(req);
+	struct fuse_entry_param e;
+	struct stat st;
+	int err = volume_getattr(volume_of(req), &rq, i, &st);
+
+	if (!err) {
+		e = entry_of(req, i, &st);
+		err = fuse_reply_entry(req, &e);
+		if (err)
+			inode_forget(volume_of(req), i, 1);
+		return;
+	}
+	inode_forget(volume_of(req), i, 1);
+	fail(req, err);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->want |= conn->capable &
+		      (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ |
+		       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+		       FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
+		       FUSE_CAP_ASYNC_DIO);
+	conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
+	conn->max_write = MAX_IO;
+	conn->max_readahead = MAX_IO;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct request rq = request_of(req);
+	struct fuse_entry_param e;
+	struct inode *i;
+	struct stat st;
+	int err;
+
+	if (control_is(parent) ||
+	    (parent == FUSE_ROOT_ID && !strcmp(name, ".dg"))) {
+		control_lookup(req, context(req), parent, name);
+		return;
+	}
+	err = volume_lookup(volume_of(req), &rq, inode_at(req, parent), name,
+			    &i, &st);
+	if (err) {
+		fail(req, err);
+		return;
+	}
+	e = entry_of(req, i, &st);
+	if (fuse_reply_entry(req, &e))
+		inode_forget(volume_of(req), i, 1);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	if (!control_is(ino) && ino != FUSE_ROOT_ID)
+		inode_forget(volume_of(req), inode_at(req, ino), n);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count,
+			    struct fuse_forget_data *f)
+{
+	for (size_t k = 0; k < count; k++)
+		if (!control_is(f[k].ino) && f[k].ino != FUSE_ROOT_ID)
+			inode_forget(volume_of(req), inode_at(req, f[k].ino),
+				     f[k].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	struct stat st;
+	int err;
+
+	(void)fi;
+	if (control_is(ino)) {
+		control_getattr(req, context(req), ino);
+		return;
+	}
+	err = volume_getattr(volume_of(req), &rq, inode_at(req, ino), &st);
+	if (err)
+		fail(req, err);
+	else
+		(void)fuse_reply_attr(req, &st, timeout_s(req));
+}
+
+static int wanted(struct stat *st, int set)
+{
+	static const struct {
+		int fuse, ours;
+	} map[] = { { FUSE_SET_ATTR_MODE, SET_MODE },
+		    { FUSE_SET_ATTR_UID, SET_UID },
+		    { FUSE_SET_ATTR_GID, SET_GID },
+		    { FUSE_SET_ATTR_SIZE, SET_SIZE },
+		    { FUSE_SET_ATTR_ATIME, SET_ATIME },
+		    { FUSE_SET_ATTR_MTIME, SET_MTIME } };
+	int which = 0;
+
+	for (size_t k = 0; k < sizeof(map) / sizeof(map[0]); k++)
+		if (set & map[k].fuse)
+			which |= map[k].ours;
+	if (set & FUSE_SET_ATTR_ATIME_NOW)
+		st->st_atim = attr_now();
+	if (set & FUSE_SET_ATTR_MTIME_NOW)
+		st->st_mtim = attr_now();
+	return which;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
+		       struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	struct stat now;
+	int err, which;
+
+	if (control_is(ino)) {
+		control_getattr(req, context(req), ino);
+		return;
+	}
+	which = wanted(st, set);
+	err = volume_setattr(volume_of(req), &rq, inode_at(req, ino),
+			     fi ? handle_at(fi) : NULL, st, which, &now);
+	if (err)
+		fail(req, err);
+	else
+		(void)fuse_reply_attr(req, &now, timeout_s(req));
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct request rq = request_of(req);
+	struct bytes b = BYTES_INIT;
+	int err = volume_readlink(volume_of(req), &rq, inode_at(req, ino), &b);
+
+	if (!err)
+		err = bytes_append(&b, "", 1);
+	if (err)
+		fail(req, err);
+	else
+		(void)fuse_reply_readlink(req, (const char *)b.data);
+	bytes_clear(&b);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
+		     mode_t mode)
+{
+	struct request rq = request_of(req);
+	struct inode *i;
+	int err = control_is(parent)
+			  ? -EPERM
+			  : volume_mkdir(volume_of(req), &rq,
+					 inode_at(req, parent), name, mode, &i);
+
+	if (err)
+		fail(req, err);
+	else
+		reply_entry(req, i);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
+		       const char *name)
+{
+	struct request rq = request_of(req);
+	struct inode *i;
+	int err = control_is(parent) ? -EPERM
+				     : volume_symlink(volume_of(req), &rq,
+						      inode_at(req, parent),
+						      name, target, &i);
+
+	if (err)
+		fail(req, err);
+	else
+		reply_entry(req, i);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct request rq = request_of(req);
+
+	done(req, control_is(parent)
+			  ? -EPERM
+			  : volume_unlink(volume_of(req), &rq,
+					  inode_at(req, parent), name));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct request rq = request_of(req);
+
+	done(req, control_is(parent)
+			  ? -EPERM
+			  : volume_rmdir(volume_of(req), &rq,
+					 inode_at(req, parent), name));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+		      fuse_ino_t to_parent, const char *to, unsigned flags)
+{
+	struct request rq = request_of(req);
+	struct rename r = { .from = name,
+			    .to = to,
+			    .no_replace = !!(flags & RENAME_NOREPLACE) };
+
+	if (control_is(parent) || control_is(to_parent)) {
+		fail(req, -EPERM);
+		return;
+	}
+	if (flags & ~(unsigned)RENAME_NOREPLACE) {
+		fail(req, -EINVAL);
+		return;
+	}
+	r.from_parent = inode_at(req, parent);
+	r.to_parent = inode_at(req, to_parent);
+	done(req, volume_rename(volume_of(req), &rq, &r));
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
+		    const char *name)
+{
+	(void)ino;
+	(void)parent;
+	(void)name;
+	fail(req, -EPERM); /* an object has one key */
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+		      mode_t mode, struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	struct create c = { .name = name, .mode = mode, .flags = fi->flags };
+	struct fuse_entry_param e;
+	struct handle *h;
+	struct inode *i;
+	struct stat st;
+	int err;
+
+	if (control_is(parent)) {
+		fail(req, -EPERM);
+		return;
+	}
+	c.parent = inode_at(req, parent);
+	err = volume_create(volume_of(req), &rq, &c, &i, &h);
+	if (err) {
+		fail(req, err);
+		return;
+	}
+	fi->fh = (uintptr_t)h;
+	err = volume_getattr(volume_of(req), &rq, i, &st);
+	if (!err) {
+		e = entry_of(req, i, &st);
+		err = fuse_reply_create(req, &e, fi);
+		if (!err)
+			return;
+	} else {
+		fail(req, err);
+	}
+	handle_release(h);
+	inode_forget(volume_of(req), i, 1);
+}
+
+/* mknod(2) of a regular file: what create and close do. */
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
+		     mode_t mode, dev_t rdev)
+{
+	struct request rq = request_of(req);
+	struct create c = { .name = name,
+			    .mode = mode,
+			    .flags = O_RDWR | O_EXCL };
+	struct handle *h;
+	struct inode *i;
+	int err;
+
+	(void)rdev;
+	if (control_is(parent) || !S_ISREG(mode)) {
+		fail(req, -EPERM);
+		return;
+	}
+	c.parent = inode_at(req, parent);
+	err = volume_create(volume_of(req), &rq, &c, &i, &h);
+	if (err) {
+		fail(req, err);
+		return;
+	}
+	err = handle_fsync(h);
+	handle_release(h);
+	if (err) {
+		inode_forget(volume_of(req), i, 1);
+		fail(req, err);
+		return;
+	}
+	reply_entry(req, i);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	struct handle *h;
+	int err, same;
+
+	if (control_is(ino)) {
+		control_open(req, context(req), ino, fi);
+		return;
+	}
+	err = volume_open(volume_of(req), &rq, inode_at(req, ino), fi->flags,
+			  &h, &same);
+	if (err) {
+		fail(req, err);
+		return;
+	}
+	fi->fh = (uintptr_t)h;
+	fi->keep_cache = same ? 1 : 0;
+	if (fuse_reply_open(req, fi))
+		handle_release(h);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	char *buf;
+	ssize_t n;
+
+	if (control_is(ino)) {
+		control_read(req, size, off, fi);
+		return;
+	}
+	buf = malloc(size);
+	n = buf ? handle_read(handle_at(fi), &rq, buf, size, (uint64_t)off)
+		: -ENOMEM;
+	if (n < 0)
+		fail(req, (int)n);
+	else
+		(void)fuse_reply_buf(req, buf, (size_t)n);
+	if (buf)
+		bytes_wipe(buf, n > 0 ? (size_t)n : 0);
+	free(buf);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
+		     size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	ssize_t n;
+
+	if (control_is(ino)) {
+		control_write(req, context(req), ino, buf, size);
+		return;
+	}
+	n = handle_write(handle_at(fi), &rq, buf, size, (uint64_t)off);
+	if (n < 0)
+		fail(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	done(req, control_is(ino) ? 0 : handle_flush(handle_at(fi)));
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		     struct fuse_file_info *fi)
+{
+	(void)datasync;
+	done(req, control_is(ino) ? 0 : handle_fsync(handle_at(fi)));
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	if (control_is(ino))
+		control_release(fi);
+	else
+		handle_release(handle_at(fi));
+	done(req, 0);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	struct request rq = request_of(req);
+	struct dirstream *d = NULL;
+	int err = 0;
+
+	if (!control_is(ino))
+		err = dirstream_open(volume_of(req), &rq, inode_at(req, ino),
+				     &d);
+	fi->fh = (uintptr_t)d;
+	if (err)
+		fail(req, err);
+	else if (fuse_reply_open(req, fi) && d)
+		dirstream_close(d);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino,
+			  struct fuse_file_info *fi)
+{
+	if (!control_is(ino))
+		dirstream_close(
+			(struct dirstream *)(uintptr_t)
+				fi->fh); // NOLINT(performance-no-int-to-ptr)
+	done(req, 0);
+}
+
+/* A page of a directory under construction. */
+struct page {
+	fuse_req_t req;
+	struct dirstream *d;
+	char *buf;
+	size_t size, used;
+	int plus;
+};
+
+static int put_entry(struct page *p, const char *name,
+		     const struct fuse_entry_param *e, off_t next)
+{
+	size_t room = p->size - p->used, n;
+
+	n = p->plus ? fuse_add_direntry_plus(p->req, p->buf + p->used, room,
+					     name, e, next)
+		    : fuse_add_direntry(p->req, p->buf + p->used, room, name,
+					&e->attr, next);
+	if (n > room)
+		return 1;
+	p->used += n;
+	return 0;
+}
+
+/* Entry number `k` of the stream; 1 when the page is full. */
+static int put_name(struct page *p, size_t k, off_t next)
+{
+	struct request rq = request_of(p->req);
+	struct fuse_entry_param e = { 0 };
+	struct dirent_view view;
+	struct inode *i = NULL;
+	struct stat st;
+	int full;
+
+	dirstream_get(p->d, k, &view);
+	e.attr.st_mode = view.type;
+	e.attr.st_ino = 0xffffffff; /* unknown, as libfuse says it */
+	if (p->plus) {
+		dirstream_prefetch(p->d, &rq, k);
+		/* Without it the kernel asks by itself, and gets the error. */
+		if (!volume_lookup(volume_of(p->req), &rq,
+				   dirstream_inode(p->d), view.name, &i, &st))
+			e = entry_of(p->req, i, &st);
+	}
+	full = put_entry(p, view.name, &e, next);
+	if (full && i)
+		inode_forget(volume_of(p->req), i, 1);
+	return full;
+}
+
+static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		      const struct fuse_file_info *fi, int plus)
+{
+	static const char *const dots[] = { ".", ".." };
+	struct page p = {
+		.req = req,
+		.d = (struct dirstream *)(uintptr_t)
+			     fi->fh, // NOLINT(performance-no-int-to-ptr)
+		.buf = malloc(size),
+		.size = size,
+		.plus = plus
+	};
+	size_t n, k = (size_t)off;
+
+	if (!p.buf) {
+		fail(req, -ENOMEM);
+		return;
+	}
+	if (control_is(ino)) {
+		control_readdir(req, p.buf, size, off, plus);
+		free(p.buf);
+		return;
+	}
+	n = dirstream_count(p.d) + 2;
+	for (int full = 0; k < n && !full; k += full ? 0 : 1) {
+		struct fuse_entry_param e = { .attr.st_mode = S_IFDIR,
+					      .attr.st_ino = 0xffffffff };
+
+		full = k < 2 ? put_entry(&p, dots[k], &e, (off_t)k + 1)
+			     : put_name(&p, k - 2, (off_t)k + 1);
+	}
+	(void)fuse_reply_buf(req, p.buf, p.used);
+	free(p.buf);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	read_page(req, ino, size, off, fi, 0);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size,
+			   off_t off, struct fuse_file_info *fi)
+{
+	read_page(req, ino, size, off, fi, 1);
+}
+
+/* A bucket has no end; df and installers want a number all the same. */
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st = { .f_bsize = 128 << 10,
+			      .f_frsize = 128 << 10,
+			      .f_blocks = (fsblkcnt_t)1 << 33,
+			      .f_bfree = (fsblkcnt_t)1 << 33,
+			      .f_bavail = (fsblkcnt_t)1 << 33,
+			      .f_files = (fsfilcnt_t)1 << 40,
+			      .f_ffree = (fsfilcnt_t)1 << 40,
+			      .f_favail = (fsfilcnt_t)1 << 40,
+			      .f_namemax = 255 };
+
+	(void)ino;
+	(void)fuse_reply_statfs(req, &st);
+}
+
+static void reply_xattr(fuse_req_t req, struct bytes *b, int err, size_t size)
+{
+	if (!err && size && b->len > size)
+		err = -ERANGE;
+	if (err)
+		fail(req, err);
+	else if (!size)
+		(void)fuse_reply_xattr(req, b->len);
+	else
+		(void)fuse_reply_buf(req, (const char *)b->data, b->len);
+	bytes_clear(b);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			size_t size)
+{
+	struct request rq = request_of(req);
+	struct bytes b = BYTES_INIT;
+	int err = control_is(ino)
+			  ? -ENODATA
+			  : volume_getxattr(volume_of(req), &rq,
+					    inode_at(req, ino), name, &b);
+
+	reply_xattr(req, &b, err, size);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct bytes b = BYTES_INIT;
+	int err = control_is(ino) ? 0
+				  : volume_listxattr(volume_of(req),
+						     inode_at(req, ino), &b);
+
+	reply_xattr(req, &b, err, size);
+}
+
+static const struct fuse_lowlevel_ops ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.symlink = op_symlink,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.link = op_link,
+	.create = op_create,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.fsync = op_fsync,
+	.release = op_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};
+
+struct fuse_session *ops_session(struct fuse_args *args, struct ops_context *c)
+{
+	return fuse_session_new(args, &ops, sizeof(ops), c);
+}

@@ -1,0 +1,165 @@
+#define FUSE_USE_VERSION 314
+#include "fs/ops_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/ops.h"
+
+#define DIR_ID   2
+#define FIRST_ID 3
+/* Outside of what the volume numbers its inodes with. */
+#define NUMBER(ino) (UINT64_MAX - (ino))
+
+int control_is(fuse_ino_t ino)
+{
+	return ino >= DIR_ID && ino < FIRST_ID + control_files_len;
+}
+
+static struct stat stat_of(const struct ops_context *c, fuse_ino_t ino)
+{
+	struct stat st = { .st_ino = NUMBER(ino),
+			   .st_uid = c->owner,
+			   .st_gid = c->group,
+			   .st_nlink = 1 };
+
+	st.st_mode = ino == DIR_ID
+			     ? S_IFDIR | 0555
+			     : S_IFREG | control_files[ino - FIRST_ID].mode;
+	st.st_atim.tv_sec = st.st_mtim.tv_sec = st.st_ctim.tv_sec =
+		(time_t)c->started;
+	return st;
+}
+
+void control_lookup(fuse_req_t req, const struct ops_context *c,
+		    fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param e = { .entry_timeout = 60 };
+
+	if (parent == FUSE_ROOT_ID)
+		e.ino = DIR_ID;
+	for (size_t k = 0; parent == DIR_ID && k < control_files_len; k++)
+		if (!strcmp(control_files[k].name, name))
+			e.ino = FIRST_ID + k;
+	if (!e.ino) {
+		(void)fuse_reply_err(req, ENOENT);
+		return;
+	}
+	e.attr = stat_of(c, e.ino);
+	(void)fuse_reply_entry(req, &e);
+}
+
+void control_getattr(fuse_req_t req, const struct ops_context *c,
+		     fuse_ino_t ino)
+{
+	struct stat st = stat_of(c, ino);
+
+	(void)fuse_reply_attr(req, &st, 0);
+}
+
+/* What is read is a snapshot made at opening. */
+void control_open(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,
+		  struct fuse_file_info *fi)
+{
+	const struct control *file = &control_files[ino - FIRST_ID];
+	int writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+	struct bytes *b;
+	int err = 0;
+
+	if (writes && !file->store) {
+		(void)fuse_reply_err(req, EACCES);
+		return;
+	}
+	b = calloc(1, sizeof(*b));
+	if (b && file->show)
+		err = file->show(&c->control, b);
+	if (!b || err) {
+		free(b);
+		(void)fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	fi->fh = (uintptr_t)b;
+	fi->direct_io = 1;
+	if (fuse_reply_open(req, fi))
+		control_release(fi);
+}
+
+static struct bytes *bytes_at(const struct fuse_file_info *fi)
+{
+	return (struct bytes *)(uintptr_t)
+		fi->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+void control_read(fuse_req_t req, size_t size, off_t off,
+		  const struct fuse_file_info *fi)
+{
+	const struct bytes *b = bytes_at(fi);
+	size_t at = (size_t)off < b->len ? (size_t)off : b->len;
+	size_t n = b->len - at < size ? b->len - at : size;
+
+	(void)fuse_reply_buf(req, n ? (const char *)b->data + at : NULL, n);
+}
+
+void control_write(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,
+		   const char *buf, size_t size)
+{
+	const struct control *file = &control_files[ino - FIRST_ID];
+	char line[CONTROL_LINE_MAX];
+	size_t len = size;
+	int err;
+
+	if (len && buf[len - 1] == '\n')
+		len--;
+	if (len >= sizeof(line) || memchr(buf, '\n', len) ||
+	    memchr(buf, 0, len)) {
+		(void)fuse_reply_err(req, EINVAL);
+		return;
+	}
+	memcpy(line, buf, len);
+	line[len] = '\0';
+	err = file->store(&c->control, line);
+	if (err)
+		(void)fuse_reply_err(req, -err);
+	else
+		(void)fuse_reply_write(req, size);
+}
+
+void control_release(const struct fuse_file_info *fi)
+{
+	struct bytes *b = bytes_at(fi);
+
+	bytes_clear(b);
+	free(b);
+}
+
+static size_t put(fuse_req_t req, char *buf, size_t room, const char *name,
+		  off_t next, int plus)
+{
+	/* Without a node id the kernel looks the name up when it is used. */
+	struct fuse_entry_param e = { .attr.st_ino = 0xffffffff };
+
+	if (plus)
+		return fuse_add_direntry_plus(req, buf, room, name, &e, next);
+	return fuse_add_direntry(req, buf, room, name, &e.attr, next);
+}
+
+void control_readdir(fuse_req_t req, char *buf, size_t size, off_t off,
+		     int plus)
+{
+	size_t used = 0;
+
+	for (size_t k = (size_t)off; k < control_files_len + 2; k++) {
+		const char *name = k == 0   ? "."
+				   : k == 1 ? ".."
+					    : control_files[k - 2].name;
+		size_t n = put(req, buf + used, size - used, name, (off_t)k + 1,
+			       plus);
+
+		if (n > size - used)
+			break;
+		used += n;
+	}
+	(void)fuse_reply_buf(req, buf, used);
+}

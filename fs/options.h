@@ -1,0 +1,75 @@
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crypto/bytes.h"
+
+/*
+ * Everything that can be set, in one table (fs/options.c): it makes the
+ * parsing, --help and .dg/config.  Where several places set the same option,
+ * the later in this list wins.
+ */
+enum option_origin {
+	OPTION_BUILTIN,
+	OPTION_CONFIG_DEFAULT, /* section [default] of the config file */
+	OPTION_CONFIG_BUCKET, /* the bucket's own section */
+	OPTION_ENVIRONMENT,
+	OPTION_COMMAND, /* -o, which is also what /etc/fstab gives */
+};
+
+enum { OPTIONS_MAX = 48 };
+
+struct options {
+	/* Strings are owned; NULL where not set. */
+	char *endpoint, *region, *profile;
+	char *access_key_id, *secret_access_key, *session_token;
+	char *cache_dir, *config;
+	uint64_t path_style; /* enum s3_path_style */
+	uint64_t anonymous;
+	uint64_t part_size, cache_size, spool_size, encode_memory; /* bytes */
+	uint64_t connections;
+	uint64_t timeout_ms, attr_timeout_ms;
+	uint64_t log_level; /* enum log_level */
+	uint64_t delta, exclusive, foreground, read_only, allow_other;
+	uint64_t uid, gid, umask;
+	uint64_t uid_set, gid_set;
+	double max_ratio;
+	/* What mount(8) has to say to the kernel: "nosuid,nodev", or "". */
+	char kernel[128];
+	uint8_t origin[OPTIONS_MAX]; /* enum option_origin, by row */
+};
+
+#define OPTION_WHY 320 /* bytes of an error line */
+
+void options_init(struct options *o);
+void options_clear(struct options *o); /* wipes what is secret */
+
+/*
+ * Set one option.  `value` is NULL for a bare word.  A value of lower rank
+ * than what is already there is checked and then ignored.
+ * 0; -EINVAL with `why` naming the option and what it takes; -ENOMEM.
+ */
+MUST_CHECK int options_set(struct options *o, const char *name,
+			   const char *value, enum option_origin origin,
+			   char why[OPTION_WHY]);
+
+/*
+ * A list as -o takes it: "ro,endpoint=http://host:80,max_ratio=0.4".  A comma
+ * inside a value is written "\,".  Overwrites the secrets in `list`, so that
+ * ps(1) does not show them.
+ */
+MUST_CHECK int options_parse(struct options *o, char *list,
+			     char why[OPTION_WHY]);
+
+/* Take what the environment sets. */
+MUST_CHECK int options_environment(struct options *o, char why[OPTION_WHY]);
+
+/* Rows of the table as --help prints them. */
+MUST_CHECK int options_help(struct bytes *out);
+
+/* "name = value  # origin" a line; secrets as "set" or "unset". */
+MUST_CHECK int options_show(const struct options *o, struct bytes *out);
+
+#endif

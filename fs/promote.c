@@ -1,0 +1,235 @@
+#include <errno.h>
+#include <string.h>
+
+#include "cache/refs.h"
+#include "delta/encode.h"
+#include "fs/commit.h"
+#include "fs/log.h"
+#include "fs/refkey.h"
+
+/*
+ * A plain file becomes a reference: its object is copied on the server to the
+ * key that its digest gives, and then replaced, if nobody else replaced it
+ * meanwhile, by a delta that says "the same as that".  Whatever fails after
+ * the copy costs space, never bytes.
+ */
+static int read_ref(void *arg, void *buf, size_t len, uint64_t off)
+{
+	return ref_read(arg, buf, len, off);
+}
+
+static int read_memory(void *arg, void *buf, size_t len, uint64_t off)
+{
+	const struct bytes *b = arg;
+
+	memcpy(buf, b->data + off, len);
+	return 0;
+}
+
+static int describe(const struct commit *c, struct meta *m)
+{
+	const struct candidate *s = &c->source;
+	struct attr attr = { .mode = S_IFREG | 0444, .mtime = s->mtime };
+	struct object_facts facts = { .name = "reference.bin",
+				      .size = s->len,
+				      .digest = s->digest,
+				      .sketch = &s->sketch,
+				      .attr = &attr };
+
+	attr.atime = attr.ctime = attr.mtime;
+	return object_write(&facts, m);
+}
+
+/*
+ * From the cache, where its digest was checked: for a server whose copy may
+ * have taken another version than the one that was meant.
+ */
+static int upload_reference(struct commit *c, const struct store_head *head)
+{
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct reference_source from = { .key = c->source.key,
+					 .etag = c->source.etag,
+					 .len = c->source.len,
+					 .digest = c->source.digest };
+	struct store *s = c->v->conf.store;
+	struct store_source src = { .len = c->source.len, .read = read_ref };
+	struct ref *ref;
+	int err;
+
+	err = reference_from(c->v, &call, &from, &ref);
+	if (err)
+		return err;
+	src.arg = ref;
+	err = s->ops->put(s, c->ref_key.text, &src, head, &call, NULL);
+	ref_put(ref);
+	return err;
+}
+
+static int copy_reference(struct commit *c)
+{
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct store *s = c->v->conf.store;
+	struct store_stat copied = { 0 };
+	struct meta meta;
+	struct store_head head = { .meta = &meta };
+	int err, sure;
+
+	err = describe(c, &meta);
+	if (err)
+		return err;
+	call.if_match = c->source.etag[0] ? c->source.etag : NULL;
+	err = s->ops->copy(s, c->source.key, c->ref_key.text, &head, &call,
+			   &copied);
+	/* Was it the version we know?  By the server's word, or by its ETag. */
+	sure = (c->v->caps.copy_if_match && c->source.etag[0]) ||
+	       (copied.etag[0] && !strcmp(copied.etag, c->source.etag));
+	if ((!err && !sure) || err == -EFBIG)
+		err = upload_reference(c, &head);
+	if (err)
+		log_warning("reference %s from %s: %s%s%s", c->ref_key.text,
+			    c->source.key, strerrordesc_np(-err),
+			    error.text[0] ? ": " : "", error.text);
+	return err;
+}
+
+int promote_before(struct commit *c)
+{
+	struct store *s = c->v->conf.store;
+	struct store_call call = { 0 };
+	struct store_stat st;
+	int err;
+
+	err = s->ops->head(s, c->ref_key.text, &call, &st);
+	if (!err && st.len == c->source.len)
+		return 0;
+	if (err && err != -ENOENT)
+		return err;
+	if (!c->promotes) {
+		/* Known a moment ago, gone now: somebody cleaned up. */
+		choose_forget(c->dir, c->source.key);
+		return -ENOENT;
+	}
+	err = copy_reference(c);
+	if (!err)
+		volume_count(c->v, &c->v->stats.promotions, 1);
+	return err;
+}
+
+static int identity_head(struct commit *c, const struct store_stat *old,
+			 uint64_t delta_len, struct meta *m)
+{
+	struct attr attr;
+	struct object_facts facts = { .size = c->source.len,
+				      .digest = c->source.digest,
+				      .sketch = &c->source.sketch,
+				      .ref_key = c->ref_key.text,
+				      .ref_digest = c->ref_digest,
+				      .delta_size = delta_len,
+				      .attr = &attr };
+	const char *slash = strrchr(c->source.key, '/');
+	char created[META_VALUE_MAX];
+	int err;
+
+	facts.name = slash ? slash + 1 : c->source.key;
+	attr_read(&attr, old, &c->v->conf.defaults, 0);
+	err = object_write(&facts, m);
+	if (!err &&
+	    !meta_get(&old->meta, "dg-created-at", created, sizeof(created)))
+		err = meta_set(m, "dg-created-at", created);
+	return err;
+}
+
+/* The inode of the file that was replaced, if it is in memory, follows. */
+static void tell_inode(struct commit *c, struct inode *i,
+		       const struct store_stat *st)
+{
+	struct object obj;
+
+	object_read(&obj, st);
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->remote && !strcmp(i->object.etag, c->source.etag))
+		i->object = obj;
+	(void)pthread_mutex_unlock(&i->lock);
+}
+
+static int replace_source(struct commit *c, struct inode *i)
+{
+	struct delta_info info = { .target_len = c->source.len,
+				   .ref_len = c->source.len };
+	struct store_call call = { .if_match = c->source.etag };
+	struct store *s = c->v->conf.store;
+	struct bytes body = BYTES_INIT;
+	struct store_source src = { .read = read_memory, .arg = &body };
+	struct store_stat old, st = { 0 };
+	struct meta meta;
+	struct store_head head = { .content_type = OBJECT_TYPE,
+				   .content_encoding = OBJECT_ENCODING,
+				   .meta = &meta };
+	int err;
+
+	memcpy(info.target_digest, c->ref_digest, DIGEST_LEN);
+	memcpy(info.ref_digest, c->ref_digest, DIGEST_LEN);
+	memcpy(info.ref_key, c->ref_key.text, sizeof(info.ref_key));
+	err = delta_identity(&info, &body);
+	src.len = body.len;
+	if (!err)
+		err = s->ops->head(s, c->source.key, &(struct store_call){ 0 },
+				   &old);
+	if (!err && strcmp(old.etag, c->source.etag) != 0)
+		err = -ESTALE;
+	if (!err)
+		err = identity_head(c, &old, body.len, &meta);
+	if (!err)
+		err = s->ops->put(s, c->source.key, &src, &head, &call, &st);
+	bytes_clear(&body);
+	if (err)
+		return err;
+	st.meta = meta;
+	memcpy(st.content_type, OBJECT_TYPE, sizeof(OBJECT_TYPE));
+	if (i)
+		tell_inode(c, i, &st);
+	return 0;
+}
+
+/*
+ * One that is just being committed, renamed or changed is left as it is: its
+ * lock comes in no order with the one that is held.
+ */
+static int replace_unless_busy(struct commit *c)
+{
+	const char *slash = strrchr(c->source.key, '/');
+	struct inode *i =
+		names_find(c->v, c->dir, slash ? slash + 1 : c->source.key);
+	int err = -EBUSY;
+
+	if (!i)
+		return replace_source(c, NULL);
+	if (!pthread_mutex_trylock(&i->commit)) {
+		err = replace_source(c, i);
+		(void)pthread_mutex_unlock(&i->commit);
+	}
+	inode_unpin(i);
+	return err;
+}
+
+void promote_after(struct commit *c)
+{
+	struct candidate ref = c->source;
+	int may = c->v->caps.put_if_match || c->v->conf.exclusive;
+
+	ref.is_reference = 1;
+	ref.foreign = 0;
+	memcpy(ref.key, c->ref_key.text, sizeof(ref.key));
+	ref.etag[0] = '\0';
+	choose_note(c->v, c->dir, &ref);
+	/* Others' objects stay as they are: others may read them. */
+	if (!may || c->source.foreign || !c->source.etag[0])
+		return;
+	if (!replace_unless_busy(c))
+		choose_forget(c->dir, c->source.key);
+	else
+		log_debug("%s stays as it is beside its reference",
+			  c->source.key);
+}

@@ -1,0 +1,239 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/choose.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+
+/* Both ends of a rename; `to` is NULL if nothing is there. */
+struct ends {
+	struct inode *from, *to; /* pinned */
+	struct key from_key, to_key;
+};
+
+static int find_pinned(struct volume *v, const struct request *rq,
+		       struct inode *parent, const char *name,
+		       struct inode **out)
+{
+	struct inode *i;
+	int err;
+
+	err = volume_lookup(v, rq, parent, name, &i, NULL);
+	if (err)
+		return err;
+	inode_pin(i);
+	inode_forget(v, i, 1);
+	*out = i;
+	return 0;
+}
+
+static int find_ends(struct volume *v, const struct request *rq,
+		     const struct rename *r, struct ends *e)
+{
+	int err;
+
+	err = find_pinned(v, rq, r->from_parent, r->from, &e->from);
+	if (err)
+		return err;
+	err = find_pinned(v, rq, r->to_parent, r->to, &e->to);
+	if (err == -ENOENT)
+		err = 0;
+	else if (!err && r->no_replace)
+		err = -EEXIST;
+	if (!err && e->to && e->from->directory && !e->to->directory)
+		err = -ENOTDIR;
+	if (!err && e->to && !e->from->directory && e->to->directory)
+		err = -EISDIR;
+	return err;
+}
+
+static int find_keys(struct volume *v, const struct rename *r, struct ends *e)
+{
+	int err;
+
+	err = key_of(v, r->from_parent, r->from, &e->from_key);
+	if (!err)
+		err = key_of(v, r->to_parent, r->to, &e->to_key);
+	return err == -ESTALE ? -ENOENT : err;
+}
+
+/* Two files' commit locks, by address, so that two renames do not meet. */
+static void lock_both(struct ends *e)
+{
+	struct inode *a = e->from, *b = e->to;
+
+	if (b && b < a) {
+		a = e->to;
+		b = e->from;
+	}
+	(void)pthread_mutex_lock(&a->commit);
+	if (b && b != a)
+		(void)pthread_mutex_lock(&b->commit);
+}
+
+static void unlock_both(struct ends *e)
+{
+	if (e->to && e->to != e->from)
+		(void)pthread_mutex_unlock(&e->to->commit);
+	(void)pthread_mutex_unlock(&e->from->commit);
+}
+
+static int rename_done(struct volume *v, const struct rename *r,
+		       struct inode *from)
+{
+	int err;
+
+	err = names_add(v, r->to_parent, r->to, from);
+	names_changed(v, r->from_parent, r->from);
+	return err;
+}
+
+/* Nothing of it is in the bucket yet: it takes over what it will replace. */
+static int rename_local(struct volume *v, const struct rename *r,
+			struct ends *e)
+{
+	struct object obj;
+	int remote = 0;
+
+	if (e->to) {
+		(void)pthread_mutex_lock(&e->to->lock);
+		remote = e->to->remote;
+		obj = e->to->object;
+		(void)pthread_mutex_unlock(&e->to->lock);
+	}
+	if (remote) {
+		(void)pthread_mutex_lock(&e->from->lock);
+		e->from->remote = 1;
+		e->from->object = obj;
+		(void)pthread_mutex_unlock(&e->from->lock);
+	}
+	return rename_done(v, r, e->from);
+}
+
+static int copy_once(struct volume *v, const struct rename *r, struct ends *e,
+		     struct store_stat *copied)
+{
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct store *s = v->conf.store;
+	struct object obj;
+	int err;
+
+	(void)pthread_mutex_lock(&e->from->lock);
+	obj = e->from->object;
+	(void)pthread_mutex_unlock(&e->from->lock);
+	call.if_match = obj.etag[0] ? obj.etag : NULL;
+	call.if_absent = r->no_replace;
+	err = s->ops->copy(s, e->from_key.text, e->to_key.text, NULL, &call,
+			   copied);
+	if (err && err != -ESTALE)
+		log_error("rename %s to %s: %s%s%s", e->from_key.text,
+			  e->to_key.text, strerrordesc_np(-err),
+			  error.text[0] ? ": " : "", error.text);
+	return err == -EFBIG ? -EXDEV : err;
+}
+
+static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
+		     struct store_stat *copied)
+{
+	struct store_call call = { 0 };
+	struct store_stat st;
+	struct object now;
+	int err;
+
+	err = copy_once(v, r, e, copied);
+	if (err != -ESTALE)
+		return err;
+	/* A rename moves whatever has the name now. */
+	err = object_head(v, &call, e->from_key.text, &now, &st);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&e->from->lock);
+	inode_set_object(e->from, &now);
+	e->from->pages_valid = 0;
+	(void)pthread_mutex_unlock(&e->from->lock);
+	return copy_once(v, r, e, copied);
+}
+
+static int rename_remote(struct volume *v, const struct rename *r,
+			 struct ends *e)
+{
+	struct store_stat copied = { 0 };
+	struct store_call call = { 0 };
+	struct object obj;
+	int err;
+
+	err = copy_file(v, r, e, &copied);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&e->from->lock);
+	memcpy(e->from->object.etag, copied.etag, sizeof(copied.etag));
+	e->from->checked_ms = clock_ms();
+	obj = e->from->object;
+	(void)pthread_mutex_unlock(&e->from->lock);
+	choose_moved(v, r->from_parent, r->to_parent, e->from_key.text, &obj,
+		     e->to_key.text);
+	err = rename_done(v, r, e->from);
+	if (!err)
+		err = directory_keep(v, r->from_parent);
+	if (!err)
+		err = v->conf.store->ops->remove(v->conf.store,
+						 e->from_key.text, &call);
+	if (err)
+		log_error(
+			"rename %s: it has its new name, but the old one could not be removed: %s",
+			e->from_key.text, strerrordesc_np(-err));
+	return err;
+}
+
+static int rename_file(struct volume *v, const struct request *rq,
+		       const struct rename *r, struct ends *e)
+{
+	int err, remote;
+
+	if (e->from == e->to)
+		return 0;
+	lock_both(e);
+	err = find_keys(v, r, e);
+	(void)pthread_mutex_lock(&e->from->lock);
+	remote = e->from->remote;
+	(void)pthread_mutex_unlock(&e->from->lock);
+	if (!err && remote)
+		err = inode_commit_locked(e->from, COMMIT_NOW);
+	if (!err && e->to)
+		err = inode_keep_for_handles(e->to, rq);
+	if (!err)
+		err = remote ? rename_remote(v, r, e) : rename_local(v, r, e);
+	unlock_both(e);
+	return err;
+}
+
+int volume_rename(struct volume *v, const struct request *rq,
+		  const struct rename *r)
+{
+	struct ends e = { 0 };
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	err = name_usable(v, r->from_parent, r->from);
+	if (!err)
+		err = name_usable(v, r->to_parent, r->to);
+	if (!err)
+		err = find_ends(v, rq, r, &e);
+	if (!err && e.from->directory) {
+		(void)pthread_rwlock_wrlock(&v->tree);
+		err = find_keys(v, r, &e);
+		if (!err)
+			err = rename_directory(v, rq, r, e.from, e.to);
+		(void)pthread_rwlock_unlock(&v->tree);
+	} else if (!err) {
+		(void)pthread_rwlock_rdlock(&v->tree);
+		err = rename_file(v, rq, r, &e);
+		(void)pthread_rwlock_unlock(&v->tree);
+	}
+	inode_unpin(e.from);
+	inode_unpin(e.to);
+	return err;
+}

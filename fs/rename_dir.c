@@ -1,0 +1,242 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/choose.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+#include "fs/parallel.h"
+
+/*
+ * A directory's name is part of every key below it: all are copied on the
+ * server, then all old ones removed.  Until the last copy is made every file
+ * is readable under its old name; from then on under the new one.
+ */
+#define THREADS 16
+
+struct keys {
+	char **v; /* below `from`, without it */
+	size_t n, cap;
+};
+
+struct move {
+	struct volume *v;
+	struct inode *dir; /* that is moved */
+	struct key from, to; /* with their '/' */
+	struct keys keys;
+	unsigned char *copied; /* by number of key */
+};
+
+static int on_key(void *arg, const char *key, const struct store_stat *st,
+		  int is_prefix)
+{
+	struct move *m = arg;
+	const char *rest = key + strlen(m->from.text);
+	size_t len = strlen(rest);
+
+	(void)st;
+	(void)is_prefix;
+	if (!strcmp(rest, ".dg/format") ||
+	    (len > 11 && !strcmp(rest + len - 11, "/.dg/format")))
+		return -EBUSY; /* another mount's prefix: its keys are absolute */
+	if (m->keys.n == m->keys.cap) {
+		size_t cap = m->keys.cap ? 2 * m->keys.cap : 256;
+		char **p = reallocarray((void *)m->keys.v, cap, sizeof(char *));
+
+		if (!p)
+			return -ENOMEM;
+		m->keys.v = p;
+		m->keys.cap = cap;
+	}
+	m->keys.v[m->keys.n] = strdup(rest);
+	return m->keys.v[m->keys.n++] ? 0 : -ENOMEM;
+}
+
+static int join(const struct key *dir, const char *rest, struct key *out)
+{
+	size_t a = strlen(dir->text), b = strlen(rest);
+
+	if (a + b > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	memcpy(out->text, dir->text, a);
+	memcpy(out->text + a, rest, b + 1);
+	return 0;
+}
+
+/* The inode in memory at that path below `dir`, pinned, or NULL. */
+static struct inode *find_path(struct volume *v, struct inode *dir,
+			       const char *path)
+{
+	char *copy = strdup(path), *save = NULL, *part;
+	struct inode *i = dir, *next;
+
+	if (!copy)
+		return NULL;
+	inode_pin(i);
+	for (part = strtok_r(copy, "/", &save); part && i;
+	     part = strtok_r(NULL, "/", &save)) {
+		next = names_find(v, i, part);
+		inode_unpin(i);
+		i = next;
+	}
+	free(copy);
+	return i;
+}
+
+/* The version is the same; its ETag need not be. */
+static void tell_inode(struct move *m, const char *rest, const char *etag)
+{
+	struct inode *i = find_path(m->v, m->dir, rest);
+
+	if (!i)
+		return;
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->remote && !i->directory)
+		memcpy(i->object.etag, etag, STORE_ETAG_MAX);
+	(void)pthread_mutex_unlock(&i->lock);
+	inode_unpin(i);
+}
+
+static int copy_key(void *arg, size_t k)
+{
+	struct move *m = arg;
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct store *s = m->v->conf.store;
+	struct store_stat st = { 0 };
+	struct key from, to;
+	int err;
+
+	err = join(&m->from, m->keys.v[k], &from);
+	if (!err)
+		err = join(&m->to, m->keys.v[k], &to);
+	if (!err)
+		err = s->ops->copy(s, from.text, to.text, NULL, &call, &st);
+	if (err == -ENOENT)
+		return 0; /* removed by somebody else meanwhile */
+	if (err) {
+		log_error("rename %s: %s%s%s", m->keys.v[k],
+			  strerrordesc_np(-err), error.text[0] ? ": " : "",
+			  error.text);
+		return err == -EFBIG ? -EXDEV : err;
+	}
+	m->copied[k] = 1;
+	tell_inode(m, m->keys.v[k], st.etag);
+	return 0;
+}
+
+static int remove_key(struct move *m, const struct key *dir, size_t k)
+{
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct key key;
+	int err;
+
+	err = join(dir, m->keys.v[k], &key);
+	if (!err)
+		err = m->v->conf.store->ops->remove(m->v->conf.store, key.text,
+						    &call);
+	if (err)
+		log_error("remove %s: %s%s%s", key.text, strerrordesc_np(-err),
+			  error.text[0] ? ": " : "", error.text);
+	return err;
+}
+
+static int remove_old(void *arg, size_t k)
+{
+	struct move *m = arg;
+
+	return m->copied[k] ? remove_key(m, &m->from, k) : 0;
+}
+
+static int remove_new(void *arg, size_t k)
+{
+	struct move *m = arg;
+
+	if (m->copied[k] && remove_key(m, &m->to, k))
+		log_warning("%s%s is left over from a rename that failed",
+			    m->to.text, m->keys.v[k]);
+	return 0;
+}
+
+/* Keys changed below: what was known by key is not known any more. */
+static int forget_catalogues(struct volume *v, struct inode *dir)
+{
+	struct inode **kids;
+	size_t n;
+	int err;
+
+	catalogue_free(dir->catalogue);
+	dir->catalogue = NULL;
+	err = names_children(v, dir, &kids, &n);
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		if (kids[i]->directory && !err)
+			err = forget_catalogues(v, kids[i]);
+		inode_unpin(kids[i]);
+	}
+	free((void *)kids);
+	return err;
+}
+
+static int move_all(struct move *m, const struct rename *r)
+{
+	struct store_list what = { .prefix = m->from.text };
+	struct store_call call = { 0 };
+	struct store *s = m->v->conf.store;
+	int err, marker;
+
+	err = s->ops->list(s, &what, &call, on_key, m);
+	if (err)
+		return err;
+	m->copied = calloc(m->keys.n ? m->keys.n : 1, 1);
+	if (!m->copied)
+		return -ENOMEM;
+	err = parallel_for(m->keys.n, THREADS, copy_key, m);
+	if (err) {
+		(void)parallel_for(m->keys.n, THREADS, remove_new, m);
+		return err;
+	}
+	err = forget_catalogues(m->v, m->dir);
+	if (!err)
+		err = names_add(m->v, r->to_parent, r->to, m->dir);
+	names_changed(m->v, r->from_parent, r->from);
+	(void)pthread_mutex_lock(&m->dir->lock);
+	marker = m->dir->marker;
+	(void)pthread_mutex_unlock(&m->dir->lock);
+	if (!err && !marker)
+		err = directory_keep(m->v, m->dir);
+	if (!err)
+		err = directory_keep(m->v, r->from_parent);
+	if (!err)
+		err = parallel_for(m->keys.n, THREADS, remove_old, m);
+	return err;
+}
+
+int rename_directory(struct volume *v, const struct request *rq,
+		     const struct rename *r, struct inode *from,
+		     struct inode *to)
+{
+	struct move m = { .v = v, .dir = from };
+	int err;
+
+	if (from == to)
+		return 0;
+	err = key_of(v, r->from_parent, r->from, &m.from);
+	if (!err)
+		err = key_of(v, r->to_parent, r->to, &m.to);
+	if (!err)
+		err = key_slash(&m.from);
+	if (!err)
+		err = key_slash(&m.to);
+	if (!err && to)
+		err = directory_empty(v, rq, to, &m.to);
+	if (!err)
+		err = move_all(&m, r);
+	for (size_t i = 0; i < m.keys.n; i++)
+		free(m.keys.v[i]);
+	free((void *)m.keys.v);
+	free(m.copied);
+	return err;
+}

@@ -1,0 +1,144 @@
+#include <errno.h>
+#include <string.h>
+
+#include "fs/content.h"
+#include "fs/inode.h"
+#include "fs/log.h"
+
+static void apply(struct attr *a, const struct stat *want, int which)
+{
+	if (which & SET_MODE)
+		a->mode = (a->mode & S_IFMT) | (want->st_mode & 07777);
+	if (which & SET_UID)
+		a->uid = want->st_uid;
+	if (which & SET_GID)
+		a->gid = want->st_gid;
+	if (which & SET_ATIME)
+		a->atime = want->st_atim;
+	if (which & SET_MTIME)
+		a->mtime = want->st_mtim;
+	a->ctime = attr_now();
+}
+
+/*
+ * New metadata are a copy of the object onto itself.  Where the server does
+ * not look at the condition of a copy, another writer's version that arrives
+ * in between gets these attributes.
+ */
+int inode_commit_attr(struct inode *i, const struct attr *a)
+{
+	struct volume *v = i->volume;
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+	struct store_stat st = { 0 }, copied = { 0 };
+	struct store_head head = { .meta = &st.meta };
+	struct store *s = v->conf.store;
+	struct key key;
+	int err;
+
+	err = key_of_inode(v, i, &key);
+	if (err == -ESTALE)
+		return 0; /* it has no name: nothing to keep them with */
+	if (!err)
+		err = s->ops->head(s, key.text, &call, &st);
+	if (err == -ENOENT && i->directory) {
+		err = directory_keep(v, i);
+		if (!err)
+			err = s->ops->head(s, key.text, &call, &st);
+	}
+	if (!err)
+		err = attr_write(a, &st.meta);
+	if (err)
+		goto out;
+	head.content_type = st.content_type[0] ? st.content_type : NULL;
+	head.content_encoding =
+		st.content_encoding[0] ? st.content_encoding : NULL;
+	call.if_match = st.etag[0] ? st.etag : NULL;
+	err = s->ops->copy(s, key.text, key.text, &head, &call, &copied);
+	if (err)
+		goto out;
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->remote && !strcmp(i->object.etag, st.etag))
+		memcpy(i->object.etag, copied.etag, sizeof(copied.etag));
+	i->checked_ms = clock_ms();
+	(void)pthread_mutex_unlock(&i->lock);
+out:
+	if (err)
+		log_error("attributes of %s: %s%s%s", key.text,
+			  strerrordesc_np(-err), error.text[0] ? ": " : "",
+			  error.text);
+	return err;
+}
+
+/* inode.commit held. */
+static int set_attr(struct inode *i, const struct stat *want, int which)
+{
+	struct attr before, after;
+	int err, waits;
+
+	(void)pthread_mutex_lock(&i->lock);
+	before = i->attr;
+	apply(&i->attr, want, which);
+	after = i->attr;
+	waits = i->unsaved || (!i->directory && !i->remote);
+	(void)pthread_mutex_unlock(&i->lock);
+	if (waits)
+		return 0; /* the commit takes them along */
+	if (i == i->volume->root)
+		return 0; /* the bucket itself: for as long as it is mounted */
+	err = inode_commit_attr(i, &after);
+	if (err) {
+		(void)pthread_mutex_lock(&i->lock);
+		i->attr = before;
+		(void)pthread_mutex_unlock(&i->lock);
+	}
+	return err;
+}
+
+static int set_size(struct inode *i, const struct request *rq, uint64_t size,
+		    int commit)
+{
+	uint64_t now;
+	int err;
+
+	if (i->directory)
+		return -EISDIR;
+	(void)pthread_mutex_lock(&i->lock);
+	now = i->size;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (size > INT64_MAX)
+		return -EFBIG;
+	if (size == now && commit)
+		return 0;
+	err = inode_resize(i, rq, size);
+	if (!err && commit)
+		err = inode_commit_locked(i, COMMIT_NOW);
+	return err;
+}
+
+int volume_setattr(struct volume *v, const struct request *rq, struct inode *i,
+		   struct handle *h, const struct stat *want, int which,
+		   struct stat *out)
+{
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = inode_refresh(i, rq);
+	if (err)
+		goto unlock_tree;
+	(void)pthread_mutex_lock(&i->commit);
+	if (which & SET_SIZE)
+		err = set_size(i, rq, (uint64_t)want->st_size, !h);
+	if (!err && which & ~SET_SIZE)
+		err = set_attr(i, want, which & ~SET_SIZE);
+	(void)pthread_mutex_unlock(&i->commit);
+	if (!h)
+		inode_settle(i);
+unlock_tree:
+	(void)pthread_rwlock_unlock(&v->tree);
+	if (!err)
+		inode_stat(i, out);
+	return err;
+}

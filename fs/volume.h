@@ -1,0 +1,196 @@
+#ifndef FS_VOLUME_H
+#define FS_VOLUME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "crypto/bytes.h"
+#include "fs/attr.h"
+#include "fs/stats.h"
+#include "s3/store.h"
+
+struct aead_key;
+struct budget;
+struct dirstream;
+struct handle;
+struct inode;
+struct refs;
+
+/*
+ * The file system without FUSE: inodes and names in, bytes out, 0 or -errno.
+ * Tests call it directly; fs/ops.c does little but forward to it.
+ *
+ * Locks, always taken in this order, none but the first three ever held
+ * across the network:
+ *	volume.tree	(rwlock) for writing by a rename of a directory, which
+ *			moves every key below it; for reading by whatever
+ *			uses a key while it talks to the bucket
+ *	inode.commit	(mutex) one commit, copy-up or rename of a file at a time
+ *	inode.data	(rwlock) a file's unsaved bytes: a commit holds it for
+ *			reading, across the network, so that reads go on and
+ *			writers wait for a whole upload
+ *	volume.lock	(mutex) names, the table of inodes, who holds them; short
+ *	inode.lock	(mutex) a file's attributes and version; short, so that
+ *			stat(2) never waits for an upload
+ *	(inside refs)	the cache's own
+ */
+struct volume;
+
+struct volume_conf {
+	struct store *store; /* borrowed */
+	struct refs *refs; /* borrowed */
+	int spool_dirfd; /* borrowed: where unsaved bytes go */
+	const struct aead_key *key; /* borrowed: seals them */
+	struct budget *spool; /* borrowed: bounds them */
+	const char *prefix; /* of all keys; "" or ends in '/'; copied */
+	struct attr_defaults defaults;
+	double max_ratio; /* keep a delta of at most this part of the file */
+	int delta; /* 0: store everything plain */
+	int exclusive; /* nobody else writes to the bucket */
+	int read_only;
+	unsigned encoders; /* most files encoded at once */
+	uint64_t attr_timeout_ms;
+};
+
+MUST_CHECK int volume_new(struct volume **out, const struct volume_conf *conf);
+
+/* Store whatever has not been.  Failures are logged; call before free. */
+void volume_shutdown(struct volume *v);
+void volume_free(struct volume *v); /* NULL-safe */
+
+struct inode *
+volume_root(struct volume *v); /* borrowed, lives as long as `v` */
+void volume_stats(struct volume *v, struct volume_stats *out);
+
+/* Who asks.  `cancel` as in store_call; commits do not look at it. */
+struct request {
+	uid_t uid;
+	gid_t gid;
+	store_cancel_fn *cancel; /* or NULL */
+	void *cancel_arg;
+};
+
+/*
+ * Names.  An inode that is returned is held once more for the caller, who
+ * gives it back with inode_forget(); `st` (may be NULL) gets its attributes.
+ */
+MUST_CHECK int volume_lookup(struct volume *v, const struct request *rq,
+			     struct inode *parent, const char *name,
+			     struct inode **out, struct stat *st);
+MUST_CHECK int volume_mkdir(struct volume *v, const struct request *rq,
+			    struct inode *parent, const char *name, mode_t mode,
+			    struct inode **out);
+MUST_CHECK int volume_symlink(struct volume *v, const struct request *rq,
+			      struct inode *parent, const char *name,
+			      const char *target, struct inode **out);
+MUST_CHECK int volume_unlink(struct volume *v, const struct request *rq,
+			     struct inode *parent, const char *name);
+MUST_CHECK int volume_rmdir(struct volume *v, const struct request *rq,
+			    struct inode *parent, const char *name);
+
+struct rename {
+	struct inode *from_parent, *to_parent;
+	const char *from, *to;
+	int no_replace;
+};
+MUST_CHECK int volume_rename(struct volume *v, const struct request *rq,
+			     const struct rename *r);
+
+void inode_forget(struct volume *v, struct inode *i, uint64_t n);
+uint64_t inode_number(const struct inode *i);
+
+/* Attributes. */
+MUST_CHECK int volume_getattr(struct volume *v, const struct request *rq,
+			      struct inode *i, struct stat *out);
+
+enum {
+	SET_MODE = 1,
+	SET_UID = 2,
+	SET_GID = 4,
+	SET_SIZE = 8,
+	SET_ATIME = 16,
+	SET_MTIME = 32
+};
+
+/*
+ * Set what `which` names from `want`.  Without a handle a new size is in the
+ * bucket on return, as new attributes are unless the file has unsaved bytes,
+ * which take them along.
+ */
+MUST_CHECK int volume_setattr(struct volume *v, const struct request *rq,
+			      struct inode *i, struct handle *h,
+			      const struct stat *want, int which,
+			      struct stat *out);
+
+/* The target of a symbolic link, appended to `out` without a NUL. */
+MUST_CHECK int volume_readlink(struct volume *v, const struct request *rq,
+			       struct inode *i, struct bytes *out);
+
+/*
+ * user.deltaglider.*: how a file is stored.  The value is appended to `out`.
+ * -ENODATA for a name that is not there.
+ */
+MUST_CHECK int volume_getxattr(struct volume *v, const struct request *rq,
+			       struct inode *i, const char *name,
+			       struct bytes *out);
+/* The names, each with its NUL. */
+MUST_CHECK int volume_listxattr(struct volume *v, struct inode *i,
+				struct bytes *out);
+
+/* Files. */
+struct create {
+	struct inode *parent;
+	const char *name;
+	mode_t mode;
+	int flags; /* of open(2) */
+};
+MUST_CHECK int volume_create(struct volume *v, const struct request *rq,
+			     const struct create *c, struct inode **out,
+			     struct handle **h);
+
+/* *same: the content is what it was at the last open; pages may be kept. */
+MUST_CHECK int volume_open(struct volume *v, const struct request *rq,
+			   struct inode *i, int flags, struct handle **out,
+			   int *same);
+
+/* The number of bytes, short only at the end of the file; or -errno. */
+MUST_CHECK ssize_t handle_read(struct handle *h, const struct request *rq,
+			       void *buf, size_t len, uint64_t off);
+MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
+				const void *buf, size_t len, uint64_t off);
+
+/*
+ * close(2) of one descriptor: store what is unsaved, but leave an empty file
+ * to the last close, because a shell's "> file" closes a copy of its
+ * descriptor before it writes.  On error the bytes stay, to be tried again.
+ */
+MUST_CHECK int handle_flush(struct handle *h);
+MUST_CHECK int handle_fsync(struct handle *h);
+struct inode *handle_inode(struct handle *h); /* borrowed */
+
+/* The last one: store what is left, free `h` whatever comes of it. */
+void handle_release(struct handle *h);
+
+/* Directories: a snapshot of the names, made at opening. */
+struct dirent_view {
+	const char *name; /* borrowed from the stream */
+	mode_t type; /* S_IFDIR, or 0: a listing does not tell links */
+};
+MUST_CHECK int dirstream_open(struct volume *v, const struct request *rq,
+			      struct inode *dir, struct dirstream **out);
+struct inode *dirstream_inode(const struct dirstream *d); /* borrowed */
+size_t dirstream_count(const struct dirstream *d);
+void dirstream_get(const struct dirstream *d, size_t at,
+		   struct dirent_view *out);
+
+/*
+ * Look up the entry and some that follow it, several requests at a time, so
+ * that the lookups of a whole directory do not wait for each other.
+ */
+void dirstream_prefetch(struct dirstream *d, const struct request *rq,
+			size_t at);
+void dirstream_close(struct dirstream *d);
+
+#endif

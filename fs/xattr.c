@@ -1,0 +1,108 @@
+#include <errno.h>
+#include <string.h>
+
+#include "delta/container.h"
+#include "fs/fetch.h"
+#include "fs/inode.h"
+
+#define PREFIX "user.deltaglider."
+
+/* How the file is stored; read only.  In the order of listxattr(2). */
+static const char *const names[] = { "storage",     "codec", "size",
+				     "stored_size", "ratio", "sha256",
+				     "reference" };
+
+static int reference(struct inode *i, const struct request *rq,
+		     const struct object *obj, struct bytes *out)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct delta_info info;
+	struct fetch *f;
+	struct key key;
+	int err;
+
+	if (obj->form != OBJECT_DELTA)
+		return -ENODATA;
+	err = key_of_inode(i->volume, i, &key);
+	if (!err)
+		err = fetch_new(&f, i->volume, key.text, obj);
+	if (err)
+		return err;
+	err = fetch_reference(f, &call, &info);
+	fetch_free(f);
+	return err ? err : bytes_append_str(out, info.ref_key);
+}
+
+static int value(const struct object *obj, const char *name, struct bytes *out)
+{
+	int delta = obj->form == OBJECT_DELTA;
+	char hex[DIGEST_HEX];
+
+	if (!strcmp(name, "storage"))
+		return bytes_append_str(out, delta ? "delta" : "plain");
+	if (!strcmp(name, "codec"))
+		return bytes_append_str(out, delta ? "native" : "none");
+	if (!strcmp(name, "size"))
+		return bytes_printf(out, "%llu", (unsigned long long)obj->size);
+	if (!strcmp(name, "stored_size"))
+		return bytes_printf(out, "%llu",
+				    (unsigned long long)obj->stored);
+	if (!strcmp(name, "ratio"))
+		return bytes_printf(out, "%.6f",
+				    obj->size ? (double)obj->stored /
+							(double)obj->size
+					      : 1.0);
+	if (strcmp(name, "sha256") != 0 || !obj->has_digest)
+		return -ENODATA;
+	hex_encode(hex, obj->digest, DIGEST_LEN);
+	return bytes_append_str(out, hex);
+}
+
+int volume_getxattr(struct volume *v, const struct request *rq, struct inode *i,
+		    const char *name, struct bytes *out)
+{
+	struct object obj;
+	int err, has;
+
+	if (strncmp(name, PREFIX, sizeof(PREFIX) - 1) != 0 || i->directory)
+		return -ENODATA;
+	name += sizeof(PREFIX) - 1;
+	(void)pthread_rwlock_rdlock(&v->tree);
+	err = inode_refresh(i, rq);
+	(void)pthread_mutex_lock(&i->lock);
+	obj = i->object;
+	has = i->remote && !i->unsaved;
+	(void)pthread_mutex_unlock(&i->lock);
+	/* What is not stored yet is not stored in any way. */
+	if (!err && !has)
+		err = -ENODATA;
+	if (!err)
+		err = strcmp(name, "reference") != 0
+			      ? value(&obj, name, out)
+			      : reference(i, rq, &obj, out);
+	(void)pthread_rwlock_unlock(&v->tree);
+	return err;
+}
+
+int volume_listxattr(struct volume *v, struct inode *i, struct bytes *out)
+{
+	struct object obj;
+	int err = 0, has;
+
+	(void)v;
+	(void)pthread_mutex_lock(&i->lock);
+	obj = i->object;
+	has = i->remote && !i->unsaved && !i->directory;
+	(void)pthread_mutex_unlock(&i->lock);
+	for (size_t k = 0; has && !err && k < sizeof(names) / sizeof(*names);
+	     k++) {
+		if (!strcmp(names[k], "sha256") && !obj.has_digest)
+			continue;
+		if (!strcmp(names[k], "reference") && obj.form != OBJECT_DELTA)
+			continue;
+		err = bytes_append_str(out, PREFIX);
+		if (!err)
+			err = bytes_append(out, names[k], strlen(names[k]) + 1);
+	}
+	return err;
+}
