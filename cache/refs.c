@@ -27,6 +27,7 @@ int refs_open(struct refs **out, const struct refs_conf *conf)
 	r->key = conf->key;
 	r->space[DISK].max = conf->disk_max;
 	r->space[MEMORY].max = conf->memory_max;
+	r->memory_idle_max = conf->memory_idle_max;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->change, NULL);
 	*out = r;
@@ -189,6 +190,7 @@ void ref_put(struct ref *ref)
 	r = ref->refs;
 	pthread_mutex_lock(&r->lock);
 	entry_put(r, ref->entry);
+	refs_trim_memory(r);
 	pthread_mutex_unlock(&r->lock);
 	plainmem_unmap(ref->pages, REF_SLOTS * PAGEFILE_PAGE,
 		       ref->slots_used * PAGEFILE_PAGE);

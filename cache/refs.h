@@ -25,6 +25,7 @@ struct refs_conf {
 	const struct aead_key *key; /* borrowed */
 	uint64_t disk_max; /* bytes on disk */
 	uint64_t memory_max; /* bytes mapped, text and index together */
+	uint64_t memory_idle_max; /* of these, for references nobody holds */
 };
 
 /* Takes the next bytes of a reference, in order.  0 or -errno. */

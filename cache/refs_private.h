@@ -60,6 +60,7 @@ struct refs {
 	struct entry *buckets[REFS_BUCKETS];
 	struct entry *oldest, *newest; /* idle */
 	struct refs_space space[SPACES];
+	uint64_t memory_idle_max;
 	uint64_t serial; /* of file names */
 	struct refs_stats stats; /* its counters only */
 };
@@ -75,6 +76,12 @@ void refs_give(struct refs *r, enum space kind, uint64_t n);
 
 /* Drop one idle entry that is on disk.  Non-zero if there was one. */
 int refs_evict_one(struct refs *r);
+
+/*
+ * With the lock, which is dropped meanwhile: let go of the plain texts of idle
+ * references, oldest first, down to memory_idle_max.
+ */
+void refs_trim_memory(struct refs *r);
 
 /* With the lock: into and out of the idle ones. */
 void entry_idle(struct refs *r, struct entry *e);

@@ -150,6 +150,18 @@ unlock:
 	return err;
 }
 
+void refs_trim_memory(struct refs *r)
+{
+	while (r->space[MEMORY].idle > r->memory_idle_max) {
+		struct entry *e = oldest_holding(r, MEMORY);
+
+		if (e->file)
+			memory_drop(r, e);
+		else
+			evict(r, e);
+	}
+}
+
 void refs_give(struct refs *r, enum space kind, uint64_t n)
 {
 	pthread_mutex_lock(&r->lock);

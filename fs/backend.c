@@ -137,9 +137,6 @@ int backend_open(struct backend *out, const struct spec *spec,
 		backend_close(&b);
 		return err;
 	}
-	if (b.credentials)
-		log_info("credentials: %s",
-			 s3_credentials_source(b.credentials));
 	*out = b;
 	return 0;
 }

@@ -107,7 +107,11 @@ static int put_sums(struct commit *c, uint8_t digest[DIGEST_LEN])
 	return err;
 }
 
-/* Somebody was there before us, unless it was an earlier try of our own. */
+/*
+ * Somebody was there before us, unless it was an earlier try of our own whose
+ * answer was lost: then these very bytes are there.  With O_EXCL it must also
+ * be this very try.
+ */
 static int settle_conflict(struct commit *c, const struct meta *ours, int err,
 			   struct store_stat *out)
 {
@@ -117,9 +121,12 @@ static int settle_conflict(struct commit *c, const struct meta *ours, int err,
 
 	if (!object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
 			 &st) &&
-	    there.has_digest && !memcmp(there.digest, c->digest, DIGEST_LEN) &&
-	    !meta_get(&st.meta, "dg-created-at", a, sizeof(a)) &&
-	    !meta_get(ours, "dg-created-at", b, sizeof(b)) && !strcmp(a, b)) {
+	    there.has_digest && there.size == c->size &&
+	    !memcmp(there.digest, c->digest, DIGEST_LEN) &&
+	    (!c->inode->exclusive ||
+	     (!meta_get(&st.meta, "dg-created-at", a, sizeof(a)) &&
+	      !meta_get(ours, "dg-created-at", b, sizeof(b)) &&
+	      !strcmp(a, b)))) {
 		*out = st;
 		return 0;
 	}

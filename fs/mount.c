@@ -24,10 +24,12 @@
 #include "fs/options.h"
 #include "fs/spec.h"
 #include "fs/volume.h"
+#include "s3/credentials.h"
 
 #define THREADS_MAX       64
 #define CACHE_DEFAULT_MAX ((uint64_t)10 << 30)
 #define MEMORY_MIN        ((uint64_t)384 << 20)
+#define MEMORY_IDLE       ((uint64_t)256 << 20)
 
 struct mounted {
 	const struct mount_request *rq;
@@ -37,6 +39,7 @@ struct mounted {
 	struct daemon daemon;
 	struct backend backend;
 	struct cachedir *cachedir;
+	unsigned swept; /* left-overs that were removed */
 	struct aead_key key;
 	struct budget spool;
 	struct refs *refs;
@@ -87,7 +90,8 @@ static int open_cache(struct mounted *m, char why[OPTION_WHY])
 {
 	struct refs_conf conf = { .key = &m->key,
 				  .disk_max = m->options.cache_size,
-				  .memory_max = m->options.encode_memory };
+				  .memory_max = m->options.encode_memory,
+				  .memory_idle_max = MEMORY_IDLE };
 	unsigned swept = 0;
 	int err;
 
@@ -244,8 +248,14 @@ static int run_session(struct mounted *m)
 		(void)complain(why);
 		goto remove_handlers;
 	}
-	log_info("%s mounted on %s", m->rq->spec_text, m->dir);
 	daemon_ready(&m->daemon);
+	log_info("%s mounted on %s", m->rq->spec_text, m->dir);
+	if (m->backend.credentials)
+		log_info("credentials from %s",
+			 s3_credentials_source(m->backend.credentials));
+	if (m->swept)
+		log_info("removed %u cache director%s of mounts that were killed",
+			 m->swept, m->swept == 1 ? "y" : "ies");
 	err = serve(m);
 	if (err)
 		log_error("serving %s: %s", m->dir, strerrordesc_np(-err));

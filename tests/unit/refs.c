@@ -114,7 +114,7 @@ static int no_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 static void refs_make(struct fixture *x, uint64_t disk_max, uint64_t memory_max)
 {
 	const struct refs_conf conf = { x->dirfd, &x->key, disk_max,
-					memory_max };
+					memory_max, memory_max };
 
 	refs_close(x->refs);
 	assert_int_equal(refs_open(&x->refs, &conf), 0);
@@ -522,6 +522,35 @@ static void index_is_shared_and_kept_within_its_budget(void **state)
 		source_clear(&s[i]);
 }
 
+/* Plain text outlives its last user only as far as it may. */
+static void idle_memory_is_bounded(void **state)
+{
+	struct fixture *x = *state;
+	uint64_t each = MIB + delta_index_cost((size_t)MIB);
+	const struct refs_conf conf = { x->dirfd, &x->key, 64 * MIB, 4 * each,
+					each };
+	const struct delta_index *ix;
+	struct source s[3];
+	struct ref *ref[3];
+
+	refs_close(x->refs);
+	assert_int_equal(refs_open(&x->refs, &conf), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		source_init(&s[i], 70 + i, MIB);
+		ref[i] = get(x, &s[i]);
+		assert_int_equal(ref_index(ref[i], &ix), 0);
+	}
+	assert_int_equal(stats(x).memory_bytes, 3 * each);
+	for (unsigned i = 0; i < 3; i++)
+		ref_put(ref[i]);
+	assert_int_equal(stats(x).memory_bytes, each);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(get_cached(x, &s[i]), 0); /* the files stayed */
+	assert_int_equal(stats(x).evictions, 0);
+	for (unsigned i = 0; i < 3; i++)
+		source_clear(&s[i]);
+}
+
 #define THREADS 8
 
 struct worker {
@@ -817,6 +846,7 @@ int main(void)
 		TEST(clear_while_it_is_fetched),
 		TEST(damage_is_found_and_mended),
 		TEST(index_is_shared_and_kept_within_its_budget),
+		TEST(idle_memory_is_bounded),
 		TEST(many_wait_for_one_fetch),
 		TEST(waiters_get_the_fetchs_error),
 		TEST(never_over_budget),
