@@ -261,9 +261,8 @@ int catalogue_load(struct catalogue **out, struct volume *v, const char *prefix)
 				   ask, &l);
 	}
 	if (err)
-		log_warning("references in %s: %s%s%s", prefix,
-			    strerrordesc_np(-err), error.text[0] ? ": " : "",
-			    error.text);
+		log_warning("references in %s: %s", prefix,
+			    reason(err, &error));
 	for (size_t i = 0; i < l.n; i++)
 		free(l.list[i].key);
 	free(l.list);

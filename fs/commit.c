@@ -184,9 +184,7 @@ static int put_file(struct commit *c, struct store_stat *st)
 	if (err == -EEXIST || err == -ESTALE)
 		return settle_conflict(c, &meta, err, st);
 	if (err) {
-		log_error("store %s: %s%s%s", c->key.text,
-			  strerrordesc_np(-err), error.text[0] ? ": " : "",
-			  error.text);
+		log_error("store %s: %s", c->key.text, reason(err, &error));
 		return err;
 	}
 	st->meta = meta;

@@ -257,9 +257,8 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 			"%s: no room in encode_memory for its reference of %llu bytes: stored as it is",
 			c->key.text, (unsigned long long)one->len);
 	else if (err)
-		log_warning("%s: no delta against %s: %s%s%s", c->key.text,
-			    one->key, strerrordesc_np(-err),
-			    error.text[0] ? ": " : "", error.text);
+		log_warning("%s: no delta against %s: %s", c->key.text,
+			    one->key, reason(err, &error));
 	if (err)
 		return err;
 	memcpy(c->ref_digest, one->digest, DIGEST_LEN);

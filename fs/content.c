@@ -80,6 +80,7 @@ int content_read(struct content *c, struct inode *i, const struct request *rq,
 {
 	struct store_error error = { 0 };
 	struct store_call call = call_of(rq, &error);
+	char label[LABEL_MAX];
 	int err;
 
 	for (int tries = 0;; tries++) {
@@ -97,10 +98,8 @@ int content_read(struct content *c, struct inode *i, const struct request *rq,
 	if (err == -ENOENT)
 		err = -ESTALE;
 	if (err && err != -EINTR)
-		log_error("read of inode %llu at %llu: %s%s%s",
-			  (unsigned long long)i->number,
-			  (unsigned long long)span.off, strerrordesc_np(-err),
-			  error.text[0] ? ": " : "", error.text);
+		log_error("read %s at %llu: %s", inode_label(i, label),
+			  (unsigned long long)span.off, reason(err, &error));
 	return err;
 }
 

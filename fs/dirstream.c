@@ -154,8 +154,7 @@ static int fill(struct dirstream *d, const struct request *rq)
 	err = d->v->conf.store->ops->list(d->v->conf.store, &what, &call,
 					  on_entry, d);
 	if (err)
-		log_error("list %s: %s%s%s", key.text, strerrordesc_np(-err),
-			  error.text[0] ? ": " : "", error.text);
+		log_error("list %s: %s", key.text, reason(err, &error));
 	if (!err)
 		err = add_local(d);
 	if (err)

@@ -168,6 +168,7 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 		    size_t len, uint64_t off)
 {
 	struct inode *i = h->inode;
+	char label[LABEL_MAX];
 	uint64_t size;
 	ssize_t n = -1;
 	int err;
@@ -183,8 +184,8 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 	if (err) {
 		if (n == -EBADMSG) {
 			log_error(
-				"inode %llu: its unsaved bytes on the local disk were damaged",
-				(unsigned long long)i->number);
+				"%s: its unsaved bytes on the local disk were damaged",
+				inode_label(i, label));
 			n = -EIO;
 		}
 		return n;
@@ -251,6 +252,7 @@ void inode_settle(struct inode *i)
 {
 	struct volume *v = i->volume;
 	struct pagefile *spool = NULL;
+	char label[LABEL_MAX];
 	int lost = 0, never;
 
 	(void)pthread_mutex_lock(&i->commit);
@@ -279,8 +281,8 @@ void inode_settle(struct inode *i)
 		return;
 	volume_count(v, &v->stats.lost_at_release, 1);
 	log_error(
-		"inode %llu: what close could not store is dropped with its last descriptor; the bucket keeps the version before",
-		(unsigned long long)i->number);
+		"%s: what close could not store is dropped with its last descriptor; the bucket keeps the version before",
+		inode_label(i, label));
 	if (never)
 		names_remove(v, i);
 }
@@ -288,14 +290,14 @@ void inode_settle(struct inode *i)
 void handle_release(struct handle *h)
 {
 	struct inode *i = h->inode;
+	char label[LABEL_MAX];
 
 	if (!drop_open(i)) {
 		int err = inode_commit(i, COMMIT_NOW);
 
 		if (err)
-			log_error("inode %llu: store at the last close: %s",
-				  (unsigned long long)i->number,
-				  strerrordesc_np(-err));
+			log_error("%s: store at the last close: %s",
+				  inode_label(i, label), strerrordesc_np(-err));
 		inode_settle(i);
 	}
 	handle_free(h);

@@ -1,6 +1,7 @@
 #include "fs/inode.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -437,4 +438,16 @@ void inode_stat(struct inode *i, struct stat *out)
 	(void)pthread_mutex_unlock(&i->lock);
 	if (!i->directory && names_is_gone(i->volume, i))
 		out->st_nlink = 0;
+}
+
+const char *inode_label(struct inode *i, char out[LABEL_MAX])
+{
+	struct key key;
+
+	if (key_of_inode(i->volume, i, &key))
+		(void)snprintf(out, LABEL_MAX, "a removed file (inode %llu)",
+			       (unsigned long long)i->number);
+	else
+		memcpy(out, key.text, sizeof(key.text));
+	return out;
 }

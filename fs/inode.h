@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "fs/object.h"
 #include "fs/volume.h"
@@ -184,6 +185,16 @@ MUST_CHECK int rename_directory(struct volume *v, const struct request *rq,
  */
 MUST_CHECK int inode_keep_for_handles(struct inode *i,
 				      const struct request *rq);
+
+/* What the store said of an error, or else what errno says; for the log. */
+static inline const char *reason(int err, const struct store_error *error)
+{
+	return error->text[0] ? error->text : strerrordesc_np(-err);
+}
+
+/* Its key, for the log; or its number where it has none. */
+#define LABEL_MAX (STORE_KEY_MAX + 1)
+const char *inode_label(struct inode *i, char out[LABEL_MAX]);
 
 static inline struct store_call call_of(const struct request *rq,
 					struct store_error *error)

@@ -254,8 +254,9 @@ static int run_session(struct mounted *m)
 		log_info("credentials from %s",
 			 s3_credentials_source(m->backend.credentials));
 	if (m->swept)
-		log_info("removed %u cache director%s of mounts that were killed",
-			 m->swept, m->swept == 1 ? "y" : "ies");
+		log_info(
+			"removed %u cache director%s of mounts that were killed",
+			m->swept, m->swept == 1 ? "y" : "ies");
 	err = serve(m);
 	if (err)
 		log_error("serving %s: %s", m->dir, strerrordesc_np(-err));

@@ -213,6 +213,7 @@ static int open_handles(struct inode *i)
 
 int inode_keep_for_handles(struct inode *i, const struct request *rq)
 {
+	char label[LABEL_MAX];
 	int err;
 
 	if (!open_handles(i))
@@ -220,8 +221,8 @@ int inode_keep_for_handles(struct inode *i, const struct request *rq)
 	err = inode_copy_up(i, rq);
 	if (err)
 		log_warning(
-			"inode %llu goes while it is open and could not be kept for its readers: %s",
-			(unsigned long long)i->number, strerrordesc_np(-err));
+			"%s goes while it is open and could not be kept for its readers: %s",
+			inode_label(i, label), strerrordesc_np(-err));
 	return err;
 }
 

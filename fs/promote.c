@@ -88,9 +88,8 @@ static int copy_reference(struct commit *c)
 	if ((!err && !sure) || err == -EFBIG)
 		err = upload_reference(c, &head);
 	if (err)
-		log_warning("reference %s from %s: %s%s%s", c->ref_key.text,
-			    c->source.key, strerrordesc_np(-err),
-			    error.text[0] ? ": " : "", error.text);
+		log_warning("reference %s from %s: %s", c->ref_key.text,
+			    c->source.key, reason(err, &error));
 	return err;
 }
 

@@ -128,9 +128,8 @@ static int copy_once(struct volume *v, const struct rename *r, struct ends *e,
 	err = s->ops->copy(s, e->from_key.text, e->to_key.text, NULL, &call,
 			   copied);
 	if (err && err != -ESTALE)
-		log_error("rename %s to %s: %s%s%s", e->from_key.text,
-			  e->to_key.text, strerrordesc_np(-err),
-			  error.text[0] ? ": " : "", error.text);
+		log_error("rename %s to %s: %s", e->from_key.text,
+			  e->to_key.text, reason(err, &error));
 	return err == -EFBIG ? -EXDEV : err;
 }
 

@@ -115,9 +115,7 @@ static int copy_key(void *arg, size_t k)
 	if (err == -ENOENT)
 		return 0; /* removed by somebody else meanwhile */
 	if (err) {
-		log_error("rename %s: %s%s%s", m->keys.v[k],
-			  strerrordesc_np(-err), error.text[0] ? ": " : "",
-			  error.text);
+		log_error("rename %s: %s", m->keys.v[k], reason(err, &error));
 		return err == -EFBIG ? -EXDEV : err;
 	}
 	m->copied[k] = 1;
@@ -137,8 +135,7 @@ static int remove_key(struct move *m, const struct key *dir, size_t k)
 		err = m->v->conf.store->ops->remove(m->v->conf.store, key.text,
 						    &call);
 	if (err)
-		log_error("remove %s: %s%s%s", key.text, strerrordesc_np(-err),
-			  error.text[0] ? ": " : "", error.text);
+		log_error("remove %s: %s", key.text, reason(err, &error));
 	return err;
 }
 

@@ -64,9 +64,8 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	(void)pthread_mutex_unlock(&i->lock);
 out:
 	if (err)
-		log_error("attributes of %s: %s%s%s", key.text,
-			  strerrordesc_np(-err), error.text[0] ? ": " : "",
-			  error.text);
+		log_error("attributes of %s: %s", key.text,
+			  reason(err, &error));
 	return err;
 }
 

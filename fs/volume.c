@@ -90,6 +90,7 @@ static struct inode *next_unsaved(struct volume *v, size_t *at)
 
 void volume_shutdown(struct volume *v)
 {
+	char label[LABEL_MAX];
 	struct inode *i;
 	size_t at = 0;
 
@@ -97,10 +98,8 @@ void volume_shutdown(struct volume *v)
 		int err = inode_commit(i, COMMIT_NOW);
 
 		if (err) {
-			log_error(
-				"inode %llu: not stored at the end of the mount: %s",
-				(unsigned long long)i->number,
-				strerrordesc_np(-err));
+			log_error("%s: not stored at the end of the mount: %s",
+				  inode_label(i, label), strerrordesc_np(-err));
 			volume_count(v, &v->stats.lost_at_release, 1);
 			(void)pthread_mutex_lock(&i->lock);
 			i->unsaved = 0;

@@ -1,0 +1,393 @@
+/* Stores that fail, lie, or have other writers: nothing lost, nothing wrong. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEN ((size_t)300000)
+
+struct fault {
+	struct fixture *x;
+	enum memstore_op op;
+	const char *key; /* NULL: any */
+	int after;
+	int err;
+	int times; /* how often it strikes */
+	void (*act)(struct fault *f); /* or this, instead of an error */
+	const void *data;
+	size_t len;
+};
+
+static int strike(void *arg, enum memstore_op op, const char *key, int after)
+{
+	struct fault *f = arg;
+
+	if (op != f->op || after != f->after || !f->times ||
+	    (f->key && strcmp(key, f->key) != 0))
+		return 0;
+	f->times--;
+	if (f->act)
+		f->act(f);
+	return f->err;
+}
+
+static struct handle *create(struct fixture *x, const char *name, int flags)
+{
+	struct create c = { volume_root(x->v), name, 0644,
+			    O_RDWR | O_CREAT | flags };
+	struct handle *h;
+	struct inode *i;
+
+	assert_int_equal(volume_create(x->v, &somebody, &c, &i, &h), 0);
+	inode_forget(x->v, i, 1);
+	return h;
+}
+
+static struct handle *open_file(struct fixture *x, const char *path, int flags)
+{
+	struct inode *i = at(x, path);
+	struct handle *h;
+	int same;
+
+	assert_non_null(i);
+	assert_int_equal(volume_open(x->v, &somebody, i, flags, &h, &same), 0);
+	inode_forget(x->v, i, 1);
+	return h;
+}
+
+static int give(void *arg, void *buf, size_t len, uint64_t off)
+{
+	memcpy(buf, (const uint8_t *)arg + off, len);
+	return 0;
+}
+
+/* As another mount would: without regard to ours. */
+static void other_writer(struct fixture *x, const char *key, const void *data,
+			 size_t len)
+{
+	struct store_source src = { len, give, (void *)data };
+
+	assert_int_equal(x->store->ops->put(x->store, key, &src,
+					    &(struct store_head){ 0 },
+					    &(struct store_call){ 0 }, NULL),
+			 0);
+}
+
+static void a_failed_store_is_told_and_tried_again(void **state)
+{
+	struct fixture *x = *state;
+	struct fault f = {
+		.x = x, .op = MEMSTORE_PUT, .err = -EIO, .times = 1
+	};
+	struct handle *h;
+
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	memstore_on_op(x->store, strike, &f);
+	h = open_file(x, "a", O_WRONLY | O_TRUNC);
+	assert_int_equal(handle_write(h, &somebody, "after", 5, 0), 5);
+	assert_int_equal(handle_flush(h), -EIO);
+	assert_int_equal(handle_fsync(h), 0);
+	handle_release(h);
+	fixture_mount(x);
+	expect(x, "a", "after", 5);
+}
+
+static void the_version_before_survives(void **state)
+{
+	struct fixture *x = *state;
+	struct fault f = {
+		.x = x, .op = MEMSTORE_PUT, .err = -EIO, .times = 99
+	};
+	struct volume_stats s;
+	struct handle *h;
+
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	memstore_on_op(x->store, strike, &f);
+	h = open_file(x, "a", O_WRONLY | O_TRUNC);
+	assert_int_equal(handle_write(h, &somebody, "after", 5, 0), 5);
+	assert_int_equal(handle_flush(h), -EIO);
+	handle_release(h);
+	volume_stats(x->v, &s);
+	assert_int_equal(s.lost_at_release, 1);
+	expect(x, "a", "before", 6);
+	/* A new one leaves no trace. */
+	assert_int_equal(put(x, "b", "x", 1), -EIO);
+	assert_null(at(x, "b"));
+}
+
+/* The object is there, the answer was not: the next try finds our own bytes. */
+static void a_lost_answer_is_no_conflict(void **state)
+{
+	struct fixture *x = *state;
+	struct fault f = { .x = x,
+			   .op = MEMSTORE_PUT,
+			   .err = -EIO,
+			   .times = 1,
+			   .after = 1,
+			   .key = "a" };
+	struct handle *h;
+
+	memstore_on_op(x->store, strike, &f);
+	h = create(x, "a", 0);
+	assert_int_equal(handle_write(h, &somebody, "mine", 4, 0), 4);
+	assert_int_equal(handle_flush(h), -EIO);
+	assert_int_equal(handle_fsync(h), 0);
+	handle_release(h);
+	expect(x, "a", "mine", 4);
+}
+
+static void write_theirs(struct fault *f)
+{
+	other_writer(f->x, f->key, f->data, f->len);
+}
+
+static void the_loser_of_a_race_is_told(void **state)
+{
+	struct fixture *x = *state;
+	struct fault f = { .x = x,
+			   .op = MEMSTORE_PUT,
+			   .key = "a",
+			   .times = 1,
+			   .act = write_theirs,
+			   .data = "theirs",
+			   .len = 6 };
+	struct volume_stats s;
+	struct handle *h;
+
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	h = open_file(x, "a", O_WRONLY | O_TRUNC);
+	assert_int_equal(handle_write(h, &somebody, "ours", 4, 0), 4);
+	memstore_on_op(x->store, strike, &f);
+	assert_int_equal(handle_flush(h), -ESTALE);
+	handle_release(h);
+	expect(x, "a", "theirs", 6);
+	volume_stats(x->v, &s);
+	assert_true(s.conflicts > 0);
+}
+
+static void exclusive_creation_is_decided_at_close(void **state)
+{
+	struct fixture *x = *state;
+	struct handle *h = create(x, "a", O_EXCL);
+
+	assert_int_equal(handle_write(h, &somebody, "ours", 4, 0), 4);
+	other_writer(x, "a", "theirs", 6);
+	assert_int_equal(handle_flush(h), -EEXIST);
+	handle_release(h);
+	expect(x, "a", "theirs", 6);
+	h = create(x, "b", 0);
+	assert_int_equal(handle_write(h, &somebody, "ours", 4, 0), 4);
+	other_writer(x, "b", "theirs", 6);
+	assert_int_equal(handle_flush(h), -ESTALE);
+	handle_release(h);
+	expect(x, "b", "theirs", 6);
+}
+
+/* A version that another mount wrote: the open handle's bytes are gone. */
+static void a_replaced_file_is_stale_to_its_reader(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(1, LEN), buf[16];
+	struct handle *h;
+
+	assert_int_equal(put(x, "a", one, LEN), 0);
+	h = open_file(x, "a", O_RDONLY);
+	other_writer(x, "a", "theirs", 6);
+	assert_int_equal(handle_read(h, &somebody, buf, 16, 0), -ESTALE);
+	expect(x, "a", "theirs", 6);
+	handle_release(h);
+	free(one);
+}
+
+/* Promotion under a reader: another form, the same bytes. */
+static void a_reader_follows_a_change_of_form(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(2, LEN), buf[16];
+	struct handle *h;
+
+	assert_int_equal(put(x, "v1", one, LEN), 0);
+	h = open_file(x, "v1", O_RDONLY);
+	assert_int_equal(handle_read(h, &somebody, buf, 16, 0), 16);
+	assert_memory_equal(buf, one, 16);
+	assert_int_equal(put(x, "v2", one, LEN), 0);
+	expect_storage(x, "v1", "delta");
+	assert_int_equal(handle_read(h, &somebody, buf, 16, 299000), 16);
+	assert_memory_equal(buf, one + 299000, 16);
+	handle_release(h);
+	free(one);
+}
+
+static void reference_of(struct fixture *x, const char *path, char out[256])
+{
+	char *ref = xattr(x, path, "reference");
+
+	(void)snprintf(out, 256, "%s", ref);
+	free(ref);
+}
+
+static void flip_now(struct fault *f)
+{
+	assert_int_equal(memstore_flip(f->x->store, f->data, f->len), 0);
+}
+
+/* A bit that is wrong in the bucket is EIO, never a byte. */
+static void damage_is_eio(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(3, LEN), *two = noise(3, LEN), *buf = malloc(LEN);
+	char ref[256], *stored;
+
+	for (size_t i = 0; i < LEN; i += 5000)
+		two[i] ^= 0x55;
+	assert_int_equal(put(x, "v1", one, LEN), 0);
+	assert_int_equal(put(x, "v2", two, LEN), 0);
+	assert_int_equal(put(x, "plain", "plain text", 10), 0);
+	reference_of(x, "v2", ref);
+	stored = xattr(x, "v2", "stored_size");
+	for (int k = 0; k < 3; k++) {
+		const char *paths[] = { "plain", "v2", "v2" };
+		const char *keys[] = { "plain", "v2", ref };
+		/* Past the line of text, which nothing depends on. */
+		const uint64_t offs[] = { 3, strtoul(stored, NULL, 10) / 2,
+					  LEN / 2 };
+		const size_t lens[] = { 10, LEN, LEN };
+
+		assert_int_equal(memstore_flip(x->store, keys[k], offs[k]), 0);
+		fixture_mount(x);
+		assert_int_equal(readable(x, paths[k], buf, lens[k]), -EIO);
+		assert_int_equal(memstore_flip(x->store, keys[k], offs[k]), 0);
+		assert_int_equal(readable(x, paths[k], buf, lens[k]), 0);
+	}
+	assert_memory_equal(buf, two, LEN);
+	free(stored);
+	free(one);
+	free(two);
+	free(buf);
+}
+
+/* On the way here: the second fetch is right, and nobody notices. */
+static void damage_on_the_way_is_mended(void **state)
+{
+	struct fixture *x = *state;
+	struct fault f = { .x = x,
+			   .op = MEMSTORE_GET,
+			   .key = "a",
+			   .times = 2,
+			   .act = flip_now,
+			   .data = "a",
+			   .len = 3 };
+	struct volume_stats s;
+
+	assert_int_equal(put(x, "a", "plain text", 10), 0);
+	fixture_mount(x);
+	memstore_on_op(x->store, strike, &f);
+	expect(x, "a", "plain text", 10);
+	volume_stats(x->v, &s);
+	(void)s;
+}
+
+static void large_plain_damage_is_found_by_its_block(void **state)
+{
+	struct fixture *x = *state;
+	size_t len = 5 << 20;
+	uint8_t *one = noise(4, len), *buf = malloc(len);
+	struct handle *h;
+
+	assert_int_equal(put(x, "big", one, len), 0);
+	assert_int_equal(memstore_flip(x->store, "big", 3 << 20), 0);
+	fixture_mount(x);
+	h = open_file(x, "big", O_RDONLY);
+	assert_int_equal(handle_read(h, &somebody, buf, 4096, 4096), 4096);
+	assert_memory_equal(buf, one + 4096, 4096);
+	assert_int_equal(handle_read(h, &somebody, buf, 4096, 3 << 20), -EIO);
+	assert_int_equal(handle_read(h, &somebody, buf, 4096, 4 << 20), 4096);
+	assert_memory_equal(buf, one + (4 << 20), 4096);
+	handle_release(h);
+	free(one);
+	free(buf);
+}
+
+static void a_missing_reference_is_eio(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(5, LEN), buf[16];
+	char ref[256];
+
+	assert_int_equal(put(x, "v1", one, LEN), 0);
+	assert_int_equal(put(x, "v2", one, LEN), 0);
+	reference_of(x, "v2", ref);
+	assert_int_equal(
+		x->store->ops->remove(x->store, ref, &(struct store_call){ 0 }),
+		0);
+	fixture_mount(x);
+	assert_int_equal(readable(x, "v2", buf, 16), -EIO);
+	/* And a new version does not build on what is not there. */
+	one[1]++;
+	assert_int_equal(put(x, "v3", one, LEN), 0);
+	expect(x, "v3", one, LEN);
+	free(one);
+}
+
+/* Whatever step of a commit fails, the file is stored or close says so. */
+static void any_failing_request(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(6, LEN), *two = noise(6, LEN);
+	char name[32];
+
+	two[100]++;
+	for (int op = 0; op < MEMSTORE_OPS; op++) {
+		for (int after = 0; after < 2; after++) {
+			for (int skip = 0; skip < 4; skip++) {
+				struct fault f = { .x = x,
+						   .op = (enum memstore_op)op,
+						   .after = after,
+						   .err = -EIO,
+						   .times = skip };
+				int err;
+
+				(void)snprintf(name, sizeof(name), "d%d%d%d",
+					       op, after, skip);
+				fixture_mount(x);
+				memstore_on_op(x->store, NULL, NULL);
+				assert_int_equal(put(x, name, one, LEN), 0);
+				memstore_on_op(x->store, strike, &f);
+				strcat(name, "b");
+				err = put(x, name, two, LEN);
+				memstore_on_op(x->store, NULL, NULL);
+				fixture_mount(x);
+				if (!err)
+					expect(x, name, two, LEN);
+				name[4] =
+					'\0'; /* the first one, without its b */
+				expect(x, name, one, LEN);
+			}
+		}
+	}
+	free(one);
+	free(two);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_failed_store_is_told_and_tried_again),
+		TEST(the_version_before_survives),
+		TEST(a_lost_answer_is_no_conflict),
+		TEST(the_loser_of_a_race_is_told),
+		TEST(exclusive_creation_is_decided_at_close),
+		TEST(a_replaced_file_is_stale_to_its_reader),
+		TEST(a_reader_follows_a_change_of_form),
+		TEST(damage_is_eio),
+		TEST(damage_on_the_way_is_mended),
+		TEST(large_plain_damage_is_found_by_its_block),
+		TEST(a_missing_reference_is_eio),
+		TEST(any_failing_request),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
