@@ -1,12 +1,12 @@
 #ifndef TESTS_VOLUME_FIXTURE_H
 #define TESTS_VOLUME_FIXTURE_H
 
-/* clang-format off: cmocka wants these before it */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-/* clang-format on */
+
+/* It wants those before it. */
+#include <cmocka.h>
 
 #include "cache/budget.h"
 #include "crypto/aead.h"
