@@ -167,6 +167,8 @@ chmod 640 "$WORK/tree/sub/f1"
 chmod 755 "$WORK/tree/sub/f2"
 chmod 400 "$WORK/tree/sub/f3"
 ln -s sub/f1 "$WORK/tree/link"
+# rsync leaves alone what has the right second.
+touch -h -d '2002-03-04 05:06:07.8' "$WORK/tree/link" "$WORK/tree/nothing"
 touch -d '1999-12-31 23:59:59.5' "$WORK/tree/sub" "$WORK/tree/empty"
 listing_files "$WORK/tree" >"$WORK/want"
 
