@@ -14,6 +14,6 @@ MUST_CHECK int backoff_wait(unsigned attempt, const struct store_error *why,
 
 /* The longest that it may wait, in ms; for tests, which have no time. */
 #define BACKOFF_BASE_MS 50
-#define BACKOFF_CAP_MS	20000
+#define BACKOFF_CAP_MS  20000
 
 #endif

@@ -11,7 +11,8 @@ struct s3_credentials;
 enum s3_path_style { S3_PATH_STYLE_AUTO, S3_PATH_STYLE_ON, S3_PATH_STYLE_OFF };
 
 struct s3_conf {
-	const char *endpoint; /* "https://host[:port]"; NULL: AWS's for region */
+	const char
+		*endpoint; /* "https://host[:port]"; NULL: AWS's for region */
 	const char *region; /* NULL: us-east-1, and what the server says */
 	const char *bucket;
 	enum s3_path_style path_style;

@@ -19,6 +19,7 @@ struct s3_credentials {
 /* The value, or NULL if it is not set or empty. */
 static const char *env(const char *name)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets any by then */
 	const char *value = getenv(name);
 
 	return value != NULL && *value != '\0' ? value : NULL;
@@ -108,7 +109,7 @@ static int file_take(struct s3_credentials *c, struct files *f,
 				       path, line);
 	if (rc != 0)
 		return store_error_set(error, rc, "cannot read %s: %s", path,
-				       strerror(-rc));
+				       store_strerror(rc));
 	if (!f->found)
 		(void)snprintf(c->source, sizeof(c->source),
 			       "profile %.60s in %.180s", f->profile, path);

@@ -1,7 +1,6 @@
 #include "s3/date.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 /* The fields as UTC, if they are in range. */
@@ -16,25 +15,51 @@ static int to_time(struct timespec *out, struct tm *tm)
 	return 0;
 }
 
+/* `n` digits and nothing else, or -1. */
+static int digits(const char *s, int n)
+{
+	int value = 0;
+
+	while (n-- > 0) {
+		if (*s < '0' || *s > '9')
+			return -1;
+		value = 10 * value + (*s++ - '0');
+	}
+	return value;
+}
+
+/* Does `s` look like `form`, where '.' is any character but NUL? */
+static int has_form(const char *s, const char *form)
+{
+	for (; *form; s++, form++)
+		if (*s == '\0' || (*form != '.' && *s != *form))
+			return 0;
+	return 1;
+}
+
+static void clock_parse(struct tm *tm, const char *s)
+{
+	tm->tm_hour = digits(s, 2);
+	tm->tm_min = digits(s + 3, 2);
+	tm->tm_sec = digits(s + 6, 2);
+}
+
 int date_http(struct timespec *out, const char *s)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	struct timespec ts = { 0, 0 };
 	struct tm tm = { 0 };
-	char month[4];
-	const char *at;
-	int end = 0;
+	size_t i;
 
-	if (sscanf(s, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n",
-		   &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour, &tm.tm_min,
-		   &tm.tm_sec, &end) != 6 ||
-	    end == 0 || s[end] != '\0' || strlen(month) != 3)
+	if (!has_form(s, "..., .. ... .... ..:..:.. GMT") || s[29] != '\0')
 		return -EINVAL;
-	at = strstr(months, month);
-	if (at == NULL || (at - months) % 3 != 0)
-		return -EINVAL;
-	tm.tm_mon = (int)(at - months) / 3;
-	tm.tm_year -= 1900;
+	tm.tm_mon = -1;
+	for (i = 0; i < 12; i++)
+		if (strncmp(s + 8, months + 3 * i, 3) == 0)
+			tm.tm_mon = (int)i;
+	tm.tm_mday = digits(s + 5, 2);
+	tm.tm_year = digits(s + 12, 4) - 1900;
+	clock_parse(&tm, s + 17);
 	if (to_time(&ts, &tm) != 0)
 		return -EINVAL;
 	*out = ts;
@@ -46,19 +71,19 @@ int date_iso(struct timespec *out, const char *s)
 	struct timespec ts = { 0, 0 };
 	struct tm tm = { 0 };
 	long unit = 100000000;
-	int end = 0;
 
-	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon,
-		   &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6)
+	if (!has_form(s, "....-..-..T..:..:.."))
 		return -EINVAL;
-	s += end;
+	tm.tm_year = digits(s, 4) - 1900;
+	tm.tm_mon = digits(s + 5, 2) - 1;
+	tm.tm_mday = digits(s + 8, 2);
+	clock_parse(&tm, s + 11);
+	s += 19;
 	if (*s == '.')
 		for (s++; *s >= '0' && *s <= '9'; s++) {
 			ts.tv_nsec += (*s - '0') * unit;
 			unit /= 10;
 		}
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
 	if (strcmp(s, "Z") != 0 || to_time(&ts, &tm) != 0)
 		return -EINVAL;
 	*out = ts;

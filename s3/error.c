@@ -17,6 +17,7 @@ static void error_write(struct store_error *error, int rc, const char *fmt,
 
 	memset(error, 0, sizeof(*error));
 	error->cause = -rc;
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): by callers */
 	if (vsnprintf(error->text, sizeof(error->text), fmt, ap) < 0)
 		error->text[0] = '\0';
 	for (p = error->text; *p; p++)
@@ -46,6 +47,12 @@ int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
 	error_write(error, rc, fmt, ap);
 	va_end(ap);
 	return rc;
+}
+
+const char *store_strerror(int rc)
+{
+	/* glibc's needs no lock for the numbers that it knows. */
+	return strerror(rc < 0 ? -rc : rc); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 int store_cancelled(const struct store_call *call)

@@ -1,6 +1,8 @@
 #ifndef S3_ERROR_H
 #define S3_ERROR_H
 
+#include <errno.h>
+
 #include "s3/store.h"
 
 /* What a call that was not given one asks for: nothing. */
@@ -16,6 +18,15 @@ int store_fail(const struct store_call *call, int rc, const char *fmt, ...)
 /* The same into an error that may be NULL. */
 int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* -errno, which is below 0 whatever errno is. */
+static inline int store_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
+/* What the system calls an errno, negative or not. */
+const char *store_strerror(int rc);
 
 /* Non-zero if the caller wants the call to end. */
 int store_cancelled(const struct store_call *call);

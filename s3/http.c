@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "s3/error.h"
@@ -156,56 +155,19 @@ static time_t now_s(void)
 	return ts.tv_sec;
 }
 
-/* One line of the headers, of which a new status line starts a new set. */
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
-	struct bytes *headers = &x->answer.headers;
-	size_t len = size * n;
-	size_t name_len;
-	size_t i;
-	char *colon;
+	int rc = http_answer_line(&x->answer, line, size * n);
 
 	x->moved = now_s();
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
-		len--;
-	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
-		char *space = memchr(line, ' ', len);
-
-		bytes_clear(headers);
-		x->answer.status = 0;
-		for (i = 1; space != NULL && i <= 3 && space + i < line + len;
-		     i++)
-			if (space[i] >= '0' && space[i] <= '9')
-				x->answer.status = 10 * x->answer.status +
-						   (space[i] - '0');
+	if (rc == 0)
 		return size * n;
-	}
-	colon = memchr(line, ':', len);
-	if (colon == NULL || memchr(line, '\0', len) != NULL)
-		return size * n;
-	if (headers->len + len + 2 > HTTP_HEADERS_MAX) {
+	if (rc == -E2BIG)
 		x->too_long = 1;
-		return 0;
-	}
-	name_len = (size_t)(colon - line);
-	for (i = 0; i < name_len; i++)
-		if (line[i] >= 'A' && line[i] <= 'Z')
-			line[i] = (char)(line[i] - 'A' + 'a');
-	i = name_len + 1;
-	while (i < len && (line[i] == ' ' || line[i] == '\t'))
-		i++;
-	while (len > i && (line[len - 1] == ' ' || line[len - 1] == '\t'))
-		len--;
-	if (bytes_reserve(headers, len + 2) != 0 ||
-	    bytes_append(headers, line, name_len) != 0 ||
-	    bytes_append(headers, "", 1) != 0 ||
-	    bytes_append(headers, line + i, len - i) != 0 ||
-	    bytes_append(headers, "", 1) != 0) {
-		x->rc = -ENOMEM;
-		return 0;
-	}
-	return size * n;
+	else
+		x->rc = rc;
+	return 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
@@ -377,15 +339,12 @@ static CURLcode set_request(CURL *curl, struct exchange *x,
 
 #undef SET
 
-/* What libcurl says went wrong, in our words. */
-static int explain(const struct exchange *x, CURLcode code, CURL *curl)
+/* What no second try makes better, or 0. */
+static int explain_permanent(const struct exchange *x, CURLcode code,
+			     const char *text)
 {
-	const char *text =
-		x->text[0] != '\0' ? x->text : curl_easy_strerror(code);
 	const struct store_call *call = x->call;
 	const char *name = x->http->name;
-	long os = 0;
-	int cause = EIO;
 
 	/* A sink may have said it better. */
 	if (x->rc != 0 && call->error != NULL && call->error->text[0] != '\0')
@@ -393,13 +352,11 @@ static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 	if (x->rc != 0)
 		return store_fail(call, x->rc, "%s: %s", name,
 				  x->rc == -EINTR ? "interrupted"
-						  : strerror(-x->rc));
+						  : store_strerror(x->rc));
 	if (x->too_long)
 		return store_fail(call, -EIO,
-				  "%s: headers of more than %d "
-				  "bytes",
-				  name, HTTP_HEADERS_MAX);
-	(void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
+				  "%s: headers of more than %d bytes", name,
+				  HTTP_HEADERS_MAX);
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
 		return store_fail(call, -ENOMEM, "out of memory");
@@ -413,33 +370,44 @@ static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 	case CURLE_WEIRD_SERVER_REPLY:
 		return store_fail(call, -EIO, "%s: no HTTP answer: %s", name,
 				  text);
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_RESOLVE_PROXY:
-		cause = EHOSTUNREACH;
-		break;
-	case CURLE_COULDNT_CONNECT:
-		cause = os == ETIMEDOUT ? ETIMEDOUT : EHOSTUNREACH;
-		if (os != 0)
-			text = strerror((int)os);
-		break;
-	case CURLE_OPERATION_TIMEDOUT:
-		cause = ETIMEDOUT;
-		break;
 	default:
-		break;
+		return 0;
 	}
-	if (x->stalled) {
+}
+
+/* What libcurl says went wrong, in our words. */
+static int explain(const struct exchange *x, CURLcode code, CURL *curl)
+{
+	const char *text =
+		x->text[0] != '\0' ? x->text : curl_easy_strerror(code);
+	const struct store_call *call = x->call;
+	const char *name = x->http->name;
+	int rc = explain_permanent(x, code, text);
+	int cause = EIO;
+	long os = 0;
+
+	if (rc != 0)
+		return rc;
+	(void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os); /* or 0 */
+	if (code == CURLE_COULDNT_RESOLVE_HOST ||
+	    code == CURLE_COULDNT_RESOLVE_PROXY)
+		cause = EHOSTUNREACH;
+	else if (code == CURLE_COULDNT_CONNECT)
+		cause = os == ETIMEDOUT ? ETIMEDOUT : EHOSTUNREACH;
+	else if (code == CURLE_OPERATION_TIMEDOUT || x->stalled)
+		cause = ETIMEDOUT;
+	if (code == CURLE_COULDNT_CONNECT && os != 0)
+		text = store_strerror((int)os);
+	if (x->stalled)
 		(void)store_fail(call, -EAGAIN, "%s: no byte moved for %u s",
 				 name, x->http->timeout_s);
-		cause = ETIMEDOUT;
-	} else if (cause == EHOSTUNREACH) {
+	else if (cause == EHOSTUNREACH)
 		(void)store_fail(call, -EAGAIN,
 				 "cannot connect to %s: %s: is the endpoint "
 				 "right, and is the server up?",
 				 name, text);
-	} else {
+	else
 		(void)store_fail(call, -EAGAIN, "%s: %s", name, text);
-	}
 	if (call->error != NULL)
 		call->error->cause = cause;
 	return -EAGAIN;
@@ -491,7 +459,8 @@ int http_perform(struct http *h, const struct http_request *req,
 	}
 	rc = handle_get(h, call, &curl);
 	if (rc != 0) {
-		(void)store_fail(call, rc, "%s: %s", h->name, strerror(-rc));
+		(void)store_fail(call, rc, "%s: %s", h->name,
+				 store_strerror(rc));
 		goto free_headers;
 	}
 	x->moved = now_s();
@@ -511,49 +480,4 @@ free_headers:
 free_exchange:
 	free(x);
 	return rc;
-}
-
-int http_each(const struct http_answer *answer,
-	      int (*fn)(void *arg, const char *name, const char *value),
-	      void *arg)
-{
-	const char *p = (const char *)answer->headers.data;
-	const char *end = p + answer->headers.len;
-
-	while (p < end) {
-		const char *value = p + strlen(p) + 1;
-		int rc = fn(arg, p, value);
-
-		if (rc != 0)
-			return rc;
-		p = value + strlen(value) + 1;
-	}
-	return 0;
-}
-
-struct wanted {
-	const char *name, *value;
-};
-
-static int header_is(void *arg, const char *name, const char *value)
-{
-	struct wanted *w = arg;
-
-	if (strcmp(name, w->name) != 0)
-		return 0;
-	w->value = value;
-	return 1;
-}
-
-const char *http_header(const struct http_answer *answer, const char *name)
-{
-	struct wanted w = { name, NULL };
-
-	(void)http_each(answer, header_is, &w); /* says only where it ended */
-	return w.value;
-}
-
-void http_answer_clear(struct http_answer *answer)
-{
-	bytes_clear(&answer->headers);
 }

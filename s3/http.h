@@ -68,6 +68,14 @@ MUST_CHECK int http_perform(struct http *h, const struct http_request *req,
 			    const struct store_call *call,
 			    struct http_answer *out);
 
+/*
+ * Take a line of an answer's headers, with its end; a status line starts a new
+ * set.  What is no header is ignored.  0; -E2BIG past HTTP_HEADERS_MAX;
+ * -ENOMEM.
+ */
+MUST_CHECK int http_answer_line(struct http_answer *answer, const char *line,
+				size_t len);
+
 /* The header's value, or NULL.  `name` in lower case. */
 const char *http_header(const struct http_answer *answer, const char *name);
 

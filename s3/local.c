@@ -13,40 +13,31 @@
 #include "s3/local_file.h"
 #include "s3/local_list.h"
 #include "s3/local_path.h"
-#include "s3/local_tree.h"
+#include "s3/local_private.h"
 
 #define STEP ((size_t)256 << 10) /* bytes given to a sink at once */
 
-struct local {
-	struct store store; /* first: this is what callers hold */
-	struct local_tree tree;
-	char *dir; /* as given, for messages */
-	pthread_mutex_t count_mutex;
-	struct store_counters count;
-};
-
-static struct local *local_of(struct store *s)
+struct local *local_of(struct store *s)
 {
 	return (struct local *)(void *)s;
 }
 
-static const struct store_call *call_of(const struct store_call *call)
+const struct store_call *local_call(const struct store_call *call)
 {
 	return call != NULL ? call : &store_call_none;
 }
 
-static void count(struct local *l, uint64_t *what, uint64_t n)
+void local_count_up(struct local *l, uint64_t *what, uint64_t n)
 {
 	pthread_mutex_lock(&l->count_mutex);
 	*what += n;
 	pthread_mutex_unlock(&l->count_mutex);
 }
 
-/* What the system said, in the words of store.h, with a line about `key`. */
-static int fail(struct local *l, const struct store_call *call, int rc,
-		const char *key)
+int local_fail(struct local *l, const struct store_call *call, int rc,
+	       const char *key)
 {
-	const char *why = strerror(-rc);
+	const char *why = store_strerror(rc);
 
 	switch (rc) {
 	case -ENOSPC:
@@ -71,18 +62,17 @@ static int fail(struct local *l, const struct store_call *call, int rc,
 	default:
 		break;
 	}
-	count(l, &l->count.errors, 1);
+	local_count_up(l, &l->count.errors, 1);
 	return store_fail(call, rc, "%s: \"%.120s\": %s", l->dir, key, why);
 }
 
-/* The object's file, open, and what it says of itself. */
-static int object_open(struct local *l, const char *key,
-		       const struct store_call *call, int *out,
-		       struct store_stat *st)
+int local_object_open(struct local *l, const char *key,
+		      const struct store_call *call, int *out,
+		      struct store_stat *st)
 {
 	char path[LOCAL_PATH_MAX];
 	struct store_stat found;
-	int fd;
+	int fd = -1;
 	int rc;
 
 	rc = local_path(path, key);
@@ -93,7 +83,7 @@ static int object_open(struct local *l, const char *key,
 	if (fd < 0) {
 		if (errno == ENOENT || errno == ENOTDIR)
 			return call->if_match != NULL ? -ESTALE : -ENOENT;
-		return errno == ELOOP || errno == ENXIO ? -EIO : -errno;
+		return errno == ELOOP || errno == ENXIO ? -EIO : store_errno();
 	}
 	rc = local_file_stat(fd, key, &found);
 	if (rc == 0 && call->if_match != NULL &&
@@ -112,10 +102,10 @@ static int local_check(struct store *s, const struct store_call *call)
 {
 	struct local *l = local_of(s);
 
-	call = call_of(call);
+	call = local_call(call);
 	if (faccessat(l->tree.root_fd, ".tmp", R_OK | W_OK | X_OK, 0) != 0)
 		return store_fail(call, -EACCES, "cannot write to %s/.tmp: %s",
-				  l->dir, strerror(errno));
+				  l->dir, store_strerror(errno));
 	return 0;
 }
 
@@ -123,17 +113,17 @@ static int local_head(struct store *s, const char *key,
 		      const struct store_call *call, struct store_stat *out)
 {
 	struct local *l = local_of(s);
-	int fd;
+	int fd = -1;
 	int rc;
 
-	call = call_of(call);
+	call = local_call(call);
 	rc = store_key_check(call, key);
 	if (rc != 0)
 		return rc;
-	count(l, &l->count.head, 1);
-	rc = object_open(l, key, call, &fd, out);
+	local_count_up(l, &l->count.head, 1);
+	rc = local_object_open(l, key, call, &fd, out);
 	if (rc != 0)
-		return fail(l, call, rc, key);
+		return local_fail(l, call, rc, key);
 	close(fd);
 	return 0;
 }
@@ -167,6 +157,7 @@ static int body_send(int fd, uint64_t off, uint64_t len,
 	return rc;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): store_ops has eight, too */
 static int local_get(struct store *s, const char *key, uint64_t off,
 		     uint64_t len, const struct store_call *call,
 		     store_sink_fn *sink, void *sink_arg,
@@ -174,19 +165,19 @@ static int local_get(struct store *s, const char *key, uint64_t off,
 {
 	struct local *l = local_of(s);
 	struct store_stat st;
-	int fd;
+	int fd = -1;
 	int rc;
 
-	call = call_of(call);
+	call = local_call(call);
 	if (len == 0)
 		return 0;
 	rc = store_key_check(call, key);
 	if (rc != 0)
 		return rc;
-	count(l, &l->count.get, 1);
-	rc = object_open(l, key, call, &fd, &st);
+	local_count_up(l, &l->count.get, 1);
+	rc = local_object_open(l, key, call, &fd, &st);
 	if (rc != 0)
-		return fail(l, call, rc, key);
+		return local_fail(l, call, rc, key);
 	if (off > st.len || len > st.len - off)
 		rc = store_fail(call, -EIO,
 				"%s: \"%.120s\" has %llu bytes, fewer than "
@@ -197,216 +188,10 @@ static int local_get(struct store *s, const char *key, uint64_t off,
 	close(fd);
 	if (rc != 0)
 		return rc;
-	count(l, &l->count.bytes_in, len);
+	local_count_up(l, &l->count.bytes_in, len);
 	if (out != NULL)
 		*out = st;
 	return 0;
-}
-
-/* Do the conditions hold?  Called with the lock, so that they still do later. */
-static int conditions_check(struct local *l, const char *from, const char *to,
-			    const struct store_call *call)
-{
-	struct store_call absent = { 0 };
-	struct store_stat st;
-	int fd;
-	int rc;
-
-	if (call->if_match != NULL) {
-		rc = object_open(l, from, call, &fd, &st);
-		if (rc != 0)
-			return rc;
-		close(fd);
-	}
-	if (call->if_absent) {
-		rc = object_open(l, to, &absent, &fd, &st);
-		if (rc == 0)
-			close(fd);
-		/* What is damaged may be replaced, but is not absent. */
-		if (rc != -ENOENT)
-			return rc == 0 || rc == -EIO || rc == -ENOTSUP ? -EEXIST
-								       : rc;
-	}
-	return 0;
-}
-
-/* Put the filled `temp` in the place of `to`, if the conditions hold. */
-static int publish(struct local *l, struct local_temp *temp, const char *from,
-		   const char *to, const struct store_call *call)
-{
-	char path[LOCAL_PATH_MAX];
-	int dir_fd;
-	int rc;
-
-	rc = local_path(path, to);
-	if (rc != 0)
-		return rc;
-	rc = local_tree_lock(&l->tree, call);
-	if (rc != 0)
-		return rc;
-	rc = conditions_check(l, from, to, call);
-	if (rc == 0)
-		rc = local_tree_publish(&l->tree, temp, path, &dir_fd);
-	local_tree_unlock(&l->tree);
-	/* The lock is not held meanwhile: this is the slow part. */
-	return rc != 0 ? rc : local_tree_sync(dir_fd);
-}
-
-/* What the object is to say of itself. */
-static int stat_fill(struct store_stat *st, const struct store_head *head)
-{
-	const char *type = head->content_type;
-	const char *encoding = head->content_encoding;
-	uint8_t version[16];
-	int rc;
-
-	if (type == NULL)
-		type = "application/octet-stream";
-	if (encoding == NULL)
-		encoding = "";
-	if (strlen(type) >= sizeof(st->content_type) ||
-	    strlen(encoding) >= sizeof(st->content_encoding))
-		return -EINVAL;
-	memcpy(st->content_type, type, strlen(type) + 1);
-	memcpy(st->content_encoding, encoding, strlen(encoding) + 1);
-	memset(&st->meta, 0, sizeof(st->meta));
-	if (head->meta != NULL)
-		st->meta = *head->meta;
-	rc = aead_random(version, sizeof(version));
-	if (rc != 0)
-		return rc;
-	hex_encode(st->etag, version, sizeof(version));
-	return clock_gettime(CLOCK_REALTIME, &st->mtime) == 0 ? 0 : -errno;
-}
-
-static int local_put(struct store *s, const char *key,
-		     const struct store_source *src,
-		     const struct store_head *head,
-		     const struct store_call *call, struct store_stat *out)
-{
-	static const struct store_head plain;
-	struct local *l = local_of(s);
-	struct store_stat st = { .len = src->len };
-	struct local_temp temp;
-	int rc;
-
-	call = call_of(call);
-	rc = store_key_check(call, key);
-	if (rc != 0)
-		return rc;
-	count(l, &l->count.put, 1);
-	rc = stat_fill(&st, head != NULL ? head : &plain);
-	if (rc == 0)
-		rc = local_temp_open(&l->tree, &temp);
-	if (rc != 0)
-		return fail(l, call, rc, key);
-	rc = local_file_fill(temp.fd, src, call);
-	if (rc == 0)
-		rc = local_file_describe(temp.fd, key, &st);
-	if (rc == 0 && fsync(temp.fd) != 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = publish(l, &temp, key, key, call);
-	if (rc != 0) {
-		local_temp_remove(&l->tree, &temp);
-		return fail(l, call, rc, key);
-	}
-	local_temp_close(&temp);
-	count(l, &l->count.bytes_out, src->len);
-	if (out != NULL) {
-		out->len = st.len;
-		memcpy(out->etag, st.etag, sizeof(out->etag));
-	}
-	return 0;
-}
-
-/* The copy's own description: the source's, or `head`. */
-static int copy_stat(struct store_stat *st, const struct store_head *head)
-{
-	struct store_stat was = *st;
-	const struct store_head same = { was.content_type, was.content_encoding,
-					 &was.meta };
-
-	return stat_fill(st, head != NULL ? head : &same);
-}
-
-static int local_copy(struct store *s, const char *from, const char *to,
-		      const struct store_head *head,
-		      const struct store_call *call, struct store_stat *out)
-{
-	struct local *l = local_of(s);
-	struct local_temp temp;
-	struct store_stat st;
-	int from_fd;
-	int rc;
-
-	call = call_of(call);
-	rc = store_key_check(call, from);
-	if (rc == 0)
-		rc = store_key_check(call, to);
-	if (rc != 0)
-		return rc;
-	count(l, &l->count.copy, 1);
-	rc = object_open(l, from, call, &from_fd, &st);
-	if (rc != 0)
-		return fail(l, call, rc, from);
-	rc = copy_stat(&st, head);
-	if (rc == 0)
-		rc = local_temp_open(&l->tree, &temp);
-	if (rc != 0)
-		goto close_from;
-	rc = local_file_copy(temp.fd, from_fd, st.len, call);
-	if (rc == 0)
-		rc = local_file_describe(temp.fd, to, &st);
-	if (rc == 0 && fsync(temp.fd) != 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = publish(l, &temp, from, to, call);
-	if (rc == 0)
-		local_temp_close(&temp);
-	else
-		local_temp_remove(&l->tree, &temp);
-	if (rc == 0 && out != NULL)
-		memcpy(out->etag, st.etag, sizeof(out->etag));
-close_from:
-	close(from_fd);
-	return rc == 0 ? 0 : fail(l, call, rc, to);
-}
-
-static int local_remove(struct store *s, const char *key,
-			const struct store_call *call)
-{
-	struct local *l = local_of(s);
-	char path[LOCAL_PATH_MAX];
-	struct store_stat st;
-	int dir_fd;
-	int fd;
-	int rc;
-
-	call = call_of(call);
-	rc = store_key_check(call, key);
-	if (rc != 0)
-		return rc;
-	count(l, &l->count.remove, 1);
-	rc = local_path(path, key);
-	if (rc == 0)
-		rc = local_tree_lock(&l->tree, call);
-	if (rc != 0)
-		return fail(l, call, rc, key);
-	if (call->if_match != NULL &&
-	    faccessat(l->tree.root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		rc = object_open(l, key, call, &fd, &st);
-		if (rc == 0)
-			close(fd);
-	}
-	if (rc == 0)
-		rc = local_tree_unlink(&l->tree, path, &dir_fd);
-	local_tree_unlock(&l->tree);
-	if (rc == -ENOENT || rc == -ENOTDIR)
-		return 0;
-	if (rc == 0)
-		rc = local_tree_sync(dir_fd);
-	return rc == 0 ? 0 : fail(l, call, rc, key);
 }
 
 /* Remembers whether the caller's function ended the list: that is no error. */
@@ -434,12 +219,12 @@ static int local_list_op(struct store *s, const struct store_list *what,
 	struct local *l = local_of(s);
 	int rc;
 
-	call = call_of(call);
-	count(l, &l->count.list, 1);
+	call = local_call(call);
+	local_count_up(l, &l->count.list, 1);
 	rc = local_list(l->tree.root_fd, what, call, listing_entry, &listing);
 	if (rc == 0 || listing.ended)
 		return rc;
-	return fail(l, call, rc, what->prefix);
+	return local_fail(l, call, rc, what->prefix);
 }
 
 static int local_probe(struct store *s, const char *prefix,
@@ -507,7 +292,7 @@ int local_new(struct store **out, const char *dir, struct store_error *error)
 	}
 	rc = pthread_mutex_init(&l->count_mutex, NULL);
 	if (rc != 0) {
-		rc = store_error_set(error, -rc, "%s", strerror(rc));
+		rc = store_error_set(error, -rc, "%s", store_strerror(rc));
 		goto free_dir;
 	}
 	rc = local_tree_open(&l->tree, dir, error);

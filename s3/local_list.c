@@ -116,6 +116,7 @@ static int entries_read(struct walk *w, struct entries *es)
 		return rc;
 	}
 	errno = 0;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	while (rc == 0 && (e = readdir(d)) != NULL) {
 		rc = entries_add(es, e->d_name);
 		errno = 0;

@@ -34,10 +34,10 @@ static int dir_reader(DIR **out, int root_fd, const char *path)
 	DIR *d;
 
 	if (fd < 0)
-		return -errno;
+		return store_errno();
 	d = fdopendir(fd);
 	if (d == NULL) {
-		int rc = -errno;
+		int rc = store_errno();
 
 		close(fd);
 		return rc;
@@ -51,12 +51,13 @@ static int is_empty(int root_fd)
 {
 	struct dirent *e;
 	int empty = 1;
-	DIR *d;
+	DIR *d = NULL;
 	int rc;
 
 	rc = dir_reader(&d, root_fd, ".");
 	if (rc != 0)
 		return rc;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	while (empty && (e = readdir(d)) != NULL)
 		empty = is_ignored(e->d_name);
 	closedir(d);
@@ -68,7 +69,7 @@ static int marker_check(int root_fd)
 {
 	char text[sizeof(MARKER_TEXT) + 1];
 	ssize_t n;
-	int fd;
+	int fd = -1;
 
 	fd = openat(root_fd, MARKER, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -76,7 +77,7 @@ static int marker_check(int root_fd)
 	n = read(fd, text, sizeof(text));
 	close(fd);
 	if (n != sizeof(MARKER_TEXT) - 1 ||
-	    memcmp(text, MARKER_TEXT, (size_t)n))
+	    memcmp(text, MARKER_TEXT, (size_t)n) != 0)
 		return -ENOTSUP;
 	return 0;
 }
@@ -85,7 +86,7 @@ static int marker_check(int root_fd)
 static int marker_write(struct local_tree *t)
 {
 	struct local_temp temp;
-	int dir_fd;
+	int dir_fd = -1;
 	int rc;
 
 	rc = local_temp_open(t, &temp);
@@ -108,12 +109,13 @@ static int marker_write(struct local_tree *t)
 static int sweep(struct local_tree *t)
 {
 	struct dirent *e;
-	DIR *d;
+	DIR *d = NULL;
 	int rc;
 
 	rc = dir_reader(&d, t->root_fd, ".tmp");
 	if (rc != 0)
 		return rc;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	while ((e = readdir(d)) != NULL) {
 		int fd = openat(dirfd(d), e->d_name,
 				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -175,7 +177,7 @@ static int root_check(int root_fd, const char *dir, int *fresh,
 		empty = is_empty(root_fd);
 		if (empty < 0)
 			return store_error_set(error, empty, "%s: %s", dir,
-					       strerror(-empty));
+					       store_strerror(empty));
 		*fresh = empty;
 		/* Another process may have filled it since we looked. */
 		rc = empty ? 0 : marker_check(root_fd);
@@ -193,7 +195,7 @@ static int root_check(int root_fd, const char *dir, int *fresh,
 				       dir);
 	if (rc != 0)
 		return store_error_set(error, rc, "%s/" MARKER ": %s", dir,
-				       strerror(-rc));
+				       store_strerror(rc));
 	return 0;
 }
 
@@ -205,11 +207,11 @@ int local_tree_open(struct local_tree *t, const char *dir,
 
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
 		return store_error_set(error, -errno, "cannot make %s: %s", dir,
-				       strerror(errno));
+				       store_strerror(errno));
 	t->root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t->root_fd < 0)
 		return store_error_set(error, -errno, "cannot open %s: %s", dir,
-				       strerror(errno));
+				       store_strerror(errno));
 	rc = root_check(t->root_fd, dir, &fresh, error);
 	if (rc != 0)
 		goto close_root;
@@ -217,7 +219,7 @@ int local_tree_open(struct local_tree *t, const char *dir,
 	if (rc == 0)
 		return 0;
 	(void)store_error_set(error, rc, "cannot write to %s: %s", dir,
-			      strerror(-rc));
+			      store_strerror(rc));
 close_root:
 	close(t->root_fd);
 	return rc;

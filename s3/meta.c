@@ -7,7 +7,8 @@
 #define PREFIX_LEN (sizeof("x-amz-meta-") - 1)
 
 /* Where the line of `name` starts, or NULL; `*len` is its length with '\n'. */
-static char *line_find(const struct meta *m, const char *name, size_t *len)
+static const char *line_find(const struct meta *m, const char *name,
+			     size_t *len)
 {
 	size_t name_len = strlen(name);
 	const char *p = m->text;
@@ -20,7 +21,7 @@ static char *line_find(const struct meta *m, const char *name, size_t *len)
 		if (n > name_len && p[name_len] == '=' &&
 		    memcmp(p, name, name_len) == 0) {
 			*len = n;
-			return (char *)(uintptr_t)p;
+			return p;
 		}
 		p += n;
 	}
@@ -92,13 +93,14 @@ int meta_set(struct meta *m, const char *name, const char *value)
 void meta_remove(struct meta *m, const char *name)
 {
 	size_t len;
-	char *line = line_find(m, name, &len);
+	const char *line = line_find(m, name, &len);
+	size_t at;
 
 	if (line == NULL)
 		return;
+	at = (size_t)(line - m->text);
 	/* The NUL behind the last line moves along. */
-	memmove(line, line + len,
-		(size_t)(m->text + m->len - (line + len)) + 1);
+	memmove(m->text + at, m->text + at + len, m->len - at - len + 1);
 	m->len -= len;
 }
 

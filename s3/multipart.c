@@ -371,7 +371,7 @@ int s3_put_parts(struct s3 *s, const char *key, const struct store_source *src,
 	rc = parts_plan(u);
 	if (rc != 0)
 		goto free_upload;
-	u->etags = calloc(u->parts, sizeof(*u->etags));
+	u->etags = calloc((size_t)u->parts + 1, sizeof(*u->etags));
 	if (u->etags == NULL || pthread_mutex_init(&u->mutex, NULL) != 0) {
 		rc = store_fail(&own, -ENOMEM, "out of memory");
 		goto free_etags;

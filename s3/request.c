@@ -336,7 +336,7 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 	a->is_signed = rc == 0;
 	if (rc != 0 && rc != -ENOENT) {
 		(void)store_fail(call, rc, "no keys to sign with: %s",
-				 strerror(-rc));
+				 store_strerror(rc));
 		goto free_attempt;
 	}
 	rc = make_url(a);
@@ -344,7 +344,7 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 		rc = make_headers(a, skew_s);
 	if (rc != 0) {
 		(void)store_fail(call, rc, "cannot sign a request: %s",
-				 strerror(-rc));
+				 store_strerror(rc));
 		goto free_attempt;
 	}
 	rc = attempt_send(a, &http);

@@ -150,6 +150,7 @@ static int pin(struct tries *t, char etag[STORE_ETAG_MAX])
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): store_ops has eight, too */
 static int retry_get(struct store *s, const char *key, uint64_t off,
 		     uint64_t len, const struct store_call *call,
 		     store_sink_fn *sink, void *sink_arg,

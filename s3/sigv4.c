@@ -157,11 +157,13 @@ static int append_headers(struct bytes *out, const struct sigv4_request *req,
 	size_t i;
 	int rc = 0;
 
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers, yes */
 	by_name = calloc(req->headers_len + 1, sizeof(*by_name));
 	if (by_name == NULL)
 		return -ENOMEM;
 	for (i = 0; i < req->headers_len; i++)
 		by_name[i] = &req->headers[i];
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	qsort(by_name, req->headers_len, sizeof(*by_name), header_cmp);
 	for (i = 0; i < req->headers_len && rc == 0; i++) {
 		int again = i > 0 && strcasecmp(by_name[i]->name,
