@@ -22,7 +22,9 @@ int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
 /* -errno, which is below 0 whatever errno is. */
 static inline int store_errno(void)
 {
-	return errno > 0 ? -errno : -EIO;
+	int err = errno;
+
+	return err > 0 ? -err : -EIO;
 }
 
 /* What the system calls an errno, negative or not. */

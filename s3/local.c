@@ -164,7 +164,7 @@ static int local_get(struct store *s, const char *key, uint64_t off,
 		     struct store_stat *out)
 {
 	struct local *l = local_of(s);
-	struct store_stat st;
+	struct store_stat st = { 0 };
 	int fd = -1;
 	int rc;
 

@@ -28,22 +28,15 @@ static int is_ignored(const char *name)
 	return 0;
 }
 
-static int dir_reader(DIR **out, int root_fd, const char *path)
+/* NULL, with errno, if it cannot be opened. */
+static DIR *dir_reader(int root_fd, const char *path)
 {
 	int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d;
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 
-	if (fd < 0)
-		return store_errno();
-	d = fdopendir(fd);
-	if (d == NULL) {
-		int rc = store_errno();
-
+	if (d == NULL && fd >= 0)
 		close(fd);
-		return rc;
-	}
-	*out = d;
-	return 0;
+	return d;
 }
 
 /* 1 if nobody's files are in it, else 0 or -errno. */
@@ -51,12 +44,10 @@ static int is_empty(int root_fd)
 {
 	struct dirent *e;
 	int empty = 1;
-	DIR *d = NULL;
-	int rc;
+	DIR *d = dir_reader(root_fd, ".");
 
-	rc = dir_reader(&d, root_fd, ".");
-	if (rc != 0)
-		return rc;
+	if (d == NULL)
+		return store_errno();
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	while (empty && (e = readdir(d)) != NULL)
 		empty = is_ignored(e->d_name);
@@ -109,12 +100,10 @@ static int marker_write(struct local_tree *t)
 static int sweep(struct local_tree *t)
 {
 	struct dirent *e;
-	DIR *d = NULL;
-	int rc;
+	DIR *d = dir_reader(t->root_fd, ".tmp");
 
-	rc = dir_reader(&d, t->root_fd, ".tmp");
-	if (rc != 0)
-		return rc;
+	if (d == NULL)
+		return store_errno();
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	while ((e = readdir(d)) != NULL) {
 		int fd = openat(dirfd(d), e->d_name,
