@@ -111,9 +111,9 @@ static const struct row rows[] = {
 	{ .name = "cache_dir",
 	  .kind = STRING,
 	  .offset = AT(cache_dir),
-	  .env = { "DG_CACHE_DIR", "TMPDIR" },
+	  .env = { "DG_CACHE_DIR" },
 	  .fallback = "/tmp",
-	  .help = "where the mount makes its private, sealed directory" },
+	  .help = "where the mount makes its private, sealed directory ($TMPDIR, or /tmp)" },
 	{ .name = "cache_size",
 	  .kind = SIZE,
 	  .offset = AT(cache_size),
@@ -358,12 +358,18 @@ static int assign(struct options *o, const struct row *r, const char *value,
 void options_init(struct options *o)
 {
 	char why[OPTION_WHY];
+	const char *tmp;
 
 	*o = (struct options){ 0 };
 	for (size_t i = 0; i < ROWS; i++)
 		if (rows[i].fallback &&
 		    assign(o, &rows[i], rows[i].fallback, OPTION_BUILTIN, why))
 			log_error("built-in default: %s", why);
+	/* As weak as a default: one thread only, so far. */
+	tmp = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe)
+	if (tmp && *tmp == '/' &&
+	    options_set(o, "cache_dir", tmp, OPTION_BUILTIN, why))
+		log_error("TMPDIR: %s", why);
 }
 
 static int in_list(const char *const *list, const char *word)
