@@ -151,12 +151,14 @@ static int fill(struct dirstream *d, const struct request *rq)
 		return err == -ESTALE ? 0 : err; /* removed: empty */
 	what.prefix = key.text;
 	d->prefix = strlen(key.text);
+	/* First: one that is stored meanwhile may be too late for the list. */
+	err = add_local(d);
+	if (err)
+		return err;
 	err = d->v->conf.store->ops->list(d->v->conf.store, &what, &call,
 					  on_entry, d);
 	if (err)
 		log_error("list %s: %s", key.text, reason(err, &error));
-	if (!err)
-		err = add_local(d);
 	if (err)
 		return err;
 	unique(d);
