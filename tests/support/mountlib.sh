@@ -34,6 +34,10 @@ fail() {
 	exit 1
 }
 
+lib_error() {
+	fail "exit status $1 of: ${2%%$'\n'*}"
+}
+
 lib_end() {
 	local status=$? dir job
 
@@ -90,7 +94,7 @@ lib_init() {
 	WORK=$(mktemp -d "${TMPDIR:-/tmp}/dg-mount.XXXXXX")
 	WORK=$(realpath "$WORK")
 	trap lib_end EXIT
-	trap 'fail "exit status $? of: $BASH_COMMAND"' ERR
+	trap 'lib_error "$?" "$BASH_COMMAND"' ERR
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	chmod 755 "$WORK"

@@ -1,0 +1,347 @@
+#!/usr/bin/env bash
+# System calls whose every result matters, one by one, on the real mount.
+# shellcheck source=tests/support/mountlib.sh
+. "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
+lib_init "$@"
+
+mount_fs
+python3 - "$MNT" <<'END'
+import errno, os, sys, stat, time, mmap, threading, fcntl
+
+root = sys.argv[1]
+os.chdir(root)
+N = 0
+
+
+def check(got, want, what):
+    global N
+    N += 1
+    if got != want:
+        got, want = repr(got), repr(want)
+        sys.exit("line %d, %s: got %s, expected %s" % (
+            sys._getframe(1).f_lineno, what, got[:300], want[:300]))
+
+
+def refused(code, call, *args, **named):
+    global N
+    N += 1
+    try:
+        call(*args, **named)
+    except OSError as e:
+        if e.errno != code:
+            sys.exit("line %d, %s%r: %s, expected %s" % (
+                sys._getframe(1).f_lineno, call.__name__, args, errno.errorcode[e.errno], errno.errorcode[code]))
+        return
+    sys.exit("line %d, %s%r: worked, expected %s" % (
+        sys._getframe(1).f_lineno, call.__name__, args, errno.errorcode[code]))
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+pattern = bytes((i * 7 + (i >> 8) * 13) & 255 for i in range(1 << 20))
+
+# Read and write anywhere, against a model in memory.
+fd = os.open("any", os.O_RDWR | os.O_CREAT, 0o600)
+model = bytearray()
+seed = 1
+for step in range(400):
+    seed = (seed * 6364136223846793005 + 1442695040888963407) % 2**64
+    off, n = (seed >> 20) % 900000, 1 + (seed >> 44) % 30000
+    if step % 37 == 36:
+        os.ftruncate(fd, off)
+        model = model[:off] + bytes(max(0, off - len(model)))
+    elif step % 3:
+        data = pattern[step:step + n]
+        check(os.pwrite(fd, data, off), n, "pwrite")
+        if off > len(model):
+            model += bytes(off - len(model))
+        model[off:off + n] = data
+    else:
+        check(os.pread(fd, n, off), bytes(model[off:off + n]), "pread at %d" % off)
+    if step % 100 == 99:
+        os.fsync(fd)
+        check(read("any"), bytes(model), "read through another descriptor")
+check(os.fstat(fd).st_size, len(model), "fstat")
+check(os.pread(fd, 10, len(model)), b"", "read at the end")
+os.close(fd)
+check(read("any"), bytes(model), "after close")
+
+# Holes are zeros.
+fd = os.open("hole", os.O_RDWR | os.O_CREAT)
+os.pwrite(fd, b"end", 5 << 20)
+check(os.pread(fd, 4096, 1 << 20), bytes(4096), "a hole")
+os.close(fd)
+check(os.stat("hole").st_size, (5 << 20) + 3, "size of a file with a hole")
+check(read("hole"), bytes(5 << 20) + b"end", "a file with a hole")
+
+# Append, also from two descriptors at once.
+a = os.open("append", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+b = os.open("append", os.O_WRONLY | os.O_APPEND)
+for i in range(20):
+    os.write(a, b"a%02d" % i)
+    os.write(b, b"b%02d" % i)
+os.close(a)
+os.close(b)
+check(read("append"), b"".join(b"a%02db%02d" % (i, i) for i in range(20)), "append")
+
+# Truncate, by path and by descriptor, down and up, cached and not.
+write("trunc", pattern)
+for how in ("path", "fd"):
+    for size in (1 << 20, 700001, 65536, 65537, 200000, 10, 0, 12345):
+        if how == "path":
+            os.truncate("trunc", size)
+        else:
+            fd = os.open("trunc", os.O_RDWR)
+            os.ftruncate(fd, size)
+            check(os.fstat(fd).st_size, size, "size by descriptor")
+            os.close(fd)
+        check(os.stat("trunc").st_size, size, "size after truncate")
+    check(read("trunc"), bytes(12345), "truncated to nothing, then up")
+    write("trunc", pattern)
+os.truncate("trunc", 1000)
+os.truncate("trunc", 3000)
+check(read("trunc"), pattern[:1000] + bytes(2000), "down and up")
+fd = os.open("trunc", os.O_RDWR | os.O_TRUNC)
+check(os.fstat(fd).st_size, 0, "O_TRUNC")
+os.write(fd, b"new")
+os.close(fd)
+check(read("trunc"), b"new", "after O_TRUNC")
+refused(errno.EISDIR, os.open, ".", os.O_WRONLY)
+refused(errno.ENOENT, os.truncate, "absent", 0)
+
+# O_EXCL, O_CREAT, modes.
+fd = os.open("excl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+os.close(fd)
+refused(errno.EEXIST, os.open, "excl", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+old = os.umask(0o027)
+os.close(os.open("masked", os.O_WRONLY | os.O_CREAT, 0o666))
+os.umask(old)
+check(stat.S_IMODE(os.stat("masked").st_mode), 0o640, "umask")
+fd = os.open("readonly", os.O_RDWR | os.O_CREAT, 0o400)
+os.write(fd, b"writable by its maker")
+os.close(fd)
+check(read("readonly"), b"writable by its maker", "a file made read-only")
+
+# Unlinked and replaced while open.
+write("gone", pattern)
+fd = os.open("gone", os.O_RDWR)
+os.unlink("gone")
+refused(errno.ENOENT, os.stat, "gone")
+check(os.pread(fd, 1000, 500000), pattern[500000:501000], "read of an unlinked file")
+os.pwrite(fd, b"changed", 500000)
+check(os.pread(fd, 7, 500000), b"changed", "write to an unlinked file")
+check(os.fstat(fd).st_nlink, 0, "links of an unlinked file")
+write("gone", b"another")
+os.fsync(fd)
+os.close(fd)
+check(read("gone"), b"another", "the name's new file")
+
+fd = os.open("never", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"x" * 100000)
+os.unlink("never")
+check(os.pread(fd, 5, 99995), b"xxxxx", "unlinked before it was stored")
+os.close(fd)
+refused(errno.ENOENT, os.stat, "never")
+
+write("old", b"old" * 50000)
+write("new", b"new" * 60000)
+fd = os.open("old", os.O_RDONLY)
+os.rename("new", "old")
+check(read("old"), b"new" * 60000, "renamed over an open file")
+check(os.read(fd, 200000), b"old" * 50000, "the open handle's own version")
+os.close(fd)
+refused(errno.ENOENT, os.stat, "new")
+
+# Renamed while open and unsaved.
+fd = os.open("before", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"one")
+os.rename("before", "after")
+os.write(fd, b"two")
+os.close(fd)
+check(read("after"), b"onetwo", "renamed between two writes")
+refused(errno.ENOENT, os.stat, "before")
+check(sorted(n for n in os.listdir() if n in ("before", "after")), ["after"], "listed")
+
+# Renames of directories and between them.
+os.makedirs("d1/sub/deep")
+write("d1/top", b"top")
+write("d1/sub/deep/file", pattern)
+fd = os.open("d1/sub/deep/file", os.O_RDONLY)
+unsaved = os.open("d1/sub/unsaved", os.O_RDWR | os.O_CREAT)
+os.write(unsaved, b"not stored yet")
+os.rename("d1", "d2")
+refused(errno.ENOENT, os.stat, "d1")
+check(read("d2/sub/deep/file"), pattern, "moved with its directory")
+check(os.pread(fd, 100, 1000), pattern[1000:1100], "open while its directory moved")
+os.close(fd)
+os.write(unsaved, b", now it is")
+os.close(unsaved)
+check(read("d2/sub/unsaved"), b"not stored yet, now it is", "unsaved while its directory moved")
+os.mkdir("empty")
+os.rename("d2", "empty")
+check(read("empty/top"), b"top", "renamed over an empty directory")
+os.mkdir("full")
+write("full/x", b"")
+refused(errno.ENOTEMPTY, os.rename, "empty", "full")
+refused(errno.ENOTDIR, os.rename, "empty", "any")
+refused(errno.EISDIR, os.rename, "any", "full")
+refused(errno.EINVAL, os.rename, "empty", "empty/sub/inside")
+refused(errno.ENOENT, os.rename, "absent", "any")
+os.rename("any", "any")
+check(read("any"), bytes(model), "renamed to itself")
+os.rename("empty/top", "full/top")
+check(read("full/top"), b"top", "renamed into another directory")
+
+# Directories.
+refused(errno.EEXIST, os.mkdir, "full")
+refused(errno.ENOTEMPTY, os.rmdir, "full")
+refused(errno.ENOTDIR, os.rmdir, "any")
+refused(errno.ENOENT, os.rmdir, "absent")
+refused(errno.EISDIR, os.unlink, "full")
+refused(errno.ENOTDIR, os.stat, "any/below")
+refused(errno.ENOTDIR, os.listdir, "any")
+for i in range(500):
+    os.close(os.open("full/%03d" % i, os.O_CREAT))
+with os.scandir("full") as listing:
+    seen = []
+    for entry in listing:  # deleting while reading misses nothing
+        seen.append(entry.name)
+        check(entry.is_file(), True, "type of an entry")
+        os.unlink("full/" + entry.name)
+check(len(seen), 502, "entries")
+check(len(set(seen)), 502, "entries, each once")
+check(os.listdir("full"), [], "all deleted")
+os.rmdir("full")
+refused(errno.ENOENT, os.stat, "full")
+
+# What stat says.
+write("stat", b"12345")
+st = os.stat("stat")
+check((stat.S_ISREG(st.st_mode), st.st_size, st.st_nlink, st.st_uid, st.st_gid),
+      (True, 5, 1, os.getuid(), os.getgid()), "stat")
+check(abs(st.st_mtime - time.time()) < 60, True, "mtime is now")
+check(os.stat("stat").st_ino == st.st_ino, True, "a stable inode number")
+before = os.stat("stat").st_mtime_ns
+time.sleep(0.02)
+with open("stat", "ab") as f:
+    f.write(b"6")
+check(os.stat("stat").st_mtime_ns > before, True, "mtime after a write")
+os.utime("stat", ns=(1000000000123456789, 1100000000987654321))
+st = os.stat("stat")
+check((st.st_atime_ns, st.st_mtime_ns), (1000000000123456789, 1100000000987654321), "utimens")
+os.utime("stat", ns=(5, -1500000000))
+check(os.stat("stat").st_mtime_ns, -1500000000, "a time before 1970")
+fd = os.open("timed", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"data")
+os.utime(fd, ns=(7, 1234567890123456789))
+os.fchmod(fd, 0o604)
+os.close(fd)
+st = os.stat("timed")
+check((st.st_mtime_ns, stat.S_IMODE(st.st_mode)), (1234567890123456789, 0o604), "set before it was stored")
+vfs = os.statvfs(".")
+check((vfs.f_blocks > 0, vfs.f_bavail > 0, vfs.f_namemax >= 255), (True, True, True), "statvfs")
+
+# fsync stores; another look at the bucket would see it.
+fd = os.open("synced", os.O_RDWR | os.O_CREAT)
+os.write(fd, pattern)
+os.fsync(fd)
+check(os.getxattr("synced", "user.deltaglider.size"), b"1048576", "stored by fsync")
+os.write(fd, b"more")
+os.fdatasync(fd)
+check(os.getxattr("synced", "user.deltaglider.size"), b"1048580", "stored by fdatasync")
+os.close(fd)
+
+# Attributes of ours are read-only, others are not there.
+names = os.listxattr("synced")
+check(all(n.startswith("user.deltaglider.") for n in names) and len(names) >= 5, True, "listxattr")
+refused(errno.ENODATA, os.getxattr, "synced", "user.other")
+refused(errno.ENODATA, os.getxattr, "synced", "user.deltaglider.other")
+
+# Mappings.
+fd = os.open("mapped", os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 100000)
+with mmap.mmap(fd, 100000) as m:
+    m[50000:50005] = b"hello"
+    m.flush()
+    os.fsync(fd)
+    m[99990:99999] = b"later one"
+os.close(fd)
+data = read("mapped")
+check((len(data), data[50000:50005], data[99990:99999]), (100000, b"hello", b"later one"), "written through a mapping")
+fd = os.open("any", os.O_RDONLY)
+with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as m:
+    check(m[:], bytes(model), "read through a mapping")
+os.close(fd)
+
+# Eight at once, each its own file; eight at once, one file, own regions.
+fails = []
+
+
+def work(k):
+    try:
+        for i in range(6):
+            write("t%d" % k, pattern[k:200000 + i])
+            if read("t%d" % k) != pattern[k:200000 + i]:
+                fails.append(k)
+        fd = os.open("shared", os.O_RDWR)
+        for i in range(20):
+            os.pwrite(fd, bytes([k]) * 1000, (i * 8 + k) * 1000)
+        os.close(fd)
+    except OSError as e:
+        fails.append(e)
+
+
+write("shared", bytes(160000))
+threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+check(fails, [], "threads")
+check(read("shared"), b"".join(bytes([k]) * 1000 for _ in range(20) for k in range(8)), "shared by threads")
+
+# An advisory lock is worth something on one machine.
+fd = os.open("any", os.O_RDWR)
+fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+other = os.open("any", os.O_RDWR)
+refused(errno.EAGAIN, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.close(other)
+os.close(fd)
+print("%d results as they should be" % N)
+END
+
+echo "== after a remount"
+(cd "$MNT" && find . -type f -exec sha256sum {} + | sort) >"$WORK/sums"
+remount_fs ''
+(cd "$MNT" && sha256sum --quiet -c "$WORK/sums")
+equal "$(stat -c %a "$MNT/timed")" 604
+equal "$(stat -c %Y "$MNT/timed")" 1234567890
+equal "$(stat -c %y "$MNT/stat" | cut -c1-29)" "$(date -d @-1.5 '+%Y-%m-%d %H:%M:%S.500000000')"
+equal "$(stat -c %a "$MNT/masked")" 640
+missing "$MNT/never"
+
+echo "== read-only"
+remount_fs ro
+refuses 'read-only' touch "$MNT/x"
+refuses 'read-only' bash -c "echo x >'$MNT/any'"
+refuses 'read-only' rm "$MNT/any"
+refuses 'read-only' mkdir "$MNT/newdir"
+refuses 'read-only' mv "$MNT/any" "$MNT/else"
+refuses 'read-only' chmod 600 "$MNT/any"
+(cd "$MNT" && sha256sum --quiet -c "$WORK/sums")
+
+echo "== kernel options"
+remount_fs noatime,nosuid,nodev,noexec
+equal "$(awk -v d="$MNT" '$5 == d { print $6 }' /proc/self/mountinfo)" rw,nosuid,nodev,noexec,noatime
+cp /bin/true "$MNT/true"
+chmod 755 "$MNT/true"
+refuses 'permission denied' "$MNT/true"
+umount_fs
