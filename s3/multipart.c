@@ -84,6 +84,13 @@ static int part_send(struct upload *u, unsigned part,
 	return rc;
 }
 
+static void count_retry(struct s3 *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	s->count.retries++;
+	pthread_mutex_unlock(&s->mutex);
+}
+
 /*
  * A part is repeated here and not by the layer above, which could only start
  * the whole upload over.
@@ -101,9 +108,7 @@ static int part_send_again(struct upload *u, unsigned part,
 		rc = backoff_wait(attempt, call->error, call);
 		if (rc != 0)
 			return rc;
-		pthread_mutex_lock(&u->s->mutex);
-		u->s->count.retries++;
-		pthread_mutex_unlock(&u->s->mutex);
+		count_retry(u->s);
 	}
 }
 
@@ -245,6 +250,28 @@ static int complete_once(struct upload *u, const struct s3_request *req,
 }
 
 /*
+ * The ETag where Complete's answer had none: the object's, if what is there
+ * is ours and not by now somebody else's; else it stays "".
+ */
+static void etag_find(struct upload *u, struct store_stat *out)
+{
+	const struct meta *meta = u->head != NULL ? u->head->meta : NULL;
+	struct store_call plain = s3_unconditional(u->call);
+	struct store_stat st;
+
+	if (meta != NULL && meta->len > 0) {
+		/* No is an answer as well. */
+		(void)outcome_is_ours(&u->s->store, u->key, u->src->len, meta,
+				      &plain, out);
+		return;
+	}
+	plain.error = NULL;
+	if (s3_head(&u->s->store, u->key, &plain, &st) == 0 &&
+	    st.len == u->src->len)
+		memcpy(out->etag, st.etag, sizeof(out->etag));
+}
+
+/*
  * Complete, repeated by itself: the parts are there.  Once an answer was lost,
  * a refusal may mean that the upload had been completed by then.
  */
@@ -261,6 +288,8 @@ static int complete_again(struct upload *u, const struct s3_request *req,
 		if (rc == 0) {
 			out->len = u->src->len;
 			memcpy(out->etag, etag, sizeof(out->etag));
+			if (etag[0] == '\0')
+				etag_find(u, out);
 			return 0;
 		}
 		/* Somebody else's write came between: all over again. */
@@ -270,6 +299,7 @@ static int complete_again(struct upload *u, const struct s3_request *req,
 		rc = backoff_wait(attempt, error, u->call);
 		if (rc != 0)
 			return rc;
+		count_retry(u->s);
 	}
 	if (attempt > 1 && rc != -EAGAIN &&
 	    outcome_is_ours(&u->s->store, u->key, u->src->len,

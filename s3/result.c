@@ -80,7 +80,7 @@ static int text_find(struct text_parse *p, const void *xml, size_t len)
 
 	if (rc != 0)
 		return rc;
-	return p->found && !p->too_long && p->text[0] != '\0' ? 0 : -EIO;
+	return p->found && !p->too_long ? 0 : -EIO;
 }
 
 int result_upload_id(char out[RESULT_UPLOAD_ID_MAX], const void *xml,
@@ -91,6 +91,8 @@ int result_upload_id(char out[RESULT_UPLOAD_ID_MAX], const void *xml,
 					"UploadId" };
 	int rc = text_find(&p, xml, len);
 
+	if (rc == 0 && p.text[0] == '\0')
+		rc = -EIO;
 	if (rc == 0)
 		memcpy(out, p.text, sizeof(p.text));
 	return rc;

@@ -21,7 +21,10 @@ MUST_CHECK int result_error(struct result_error *out, const void *xml,
 /* 0; -EIO if it is not the result asked for, and whole; -ENOMEM. */
 MUST_CHECK int result_upload_id(char out[RESULT_UPLOAD_ID_MAX], const void *xml,
 				size_t len);
-/* `root`: "CopyObjectResult" or "CompleteMultipartUploadResult". */
+/*
+ * `root`: "CopyObjectResult" or "CompleteMultipartUploadResult".  The ETag is
+ * "" where the result has none: radosgw 16 leaves it out of Complete's.
+ */
 MUST_CHECK int result_etag(char out[STORE_ETAG_MAX], const char *root,
 			   const void *xml, size_t len);
 

@@ -250,6 +250,8 @@ static void uploads_parts(void **state)
 	assert_int_equal(s->ops->put(s, key, &src, NULL, NULL, &out), 0);
 	store_count(s, &after);
 	assert_int_equal(after.part - before.part, 5);
+	assert_int_equal(after.retries, 0);
+	assert_int_equal(after.errors, 0);
 	assert_int_equal(out.len, src.len);
 	assert_int_equal(s->ops->head(s, key, NULL, &st), 0);
 	assert_string_equal(st.etag, out.etag);

@@ -94,6 +94,8 @@ static void results(void **state)
 	static const char begun[] = "<InitiateMultipartUploadResult>"
 				    "<UploadId>id~1</UploadId>"
 				    "</InitiateMultipartUploadResult>";
+	static const char no_etag[] =
+		"<CopyObjectResult><ETag></ETag></CopyObjectResult>";
 	char id[RESULT_UPLOAD_ID_MAX];
 	char etag[STORE_ETAG_MAX];
 	struct result_error e;
@@ -114,6 +116,10 @@ static void results(void **state)
 	assert_int_equal(result_etag(etag, "CompleteMultipartUploadResult",
 				     complete, strlen(complete) - 5),
 			 -EIO);
+	assert_int_equal(
+		result_etag(etag, "CopyObjectResult", no_etag, strlen(no_etag)),
+		0);
+	assert_string_equal(etag, "");
 	assert_int_equal(result_upload_id(id, begun, strlen(begun)), 0);
 	assert_string_equal(id, "id~1");
 	result_unquote(etag, "\"a\"b\"");
