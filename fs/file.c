@@ -240,6 +240,9 @@ ssize_t handle_write(struct handle *h, const struct request *rq,
 
 int handle_flush(struct handle *h)
 {
+	/* Not because a reader comes and goes while somebody writes. */
+	if ((h->flags & O_ACCMODE) == O_RDONLY)
+		return 0;
 	return inode_commit(h->inode, COMMIT_UNLESS_EMPTY);
 }
 

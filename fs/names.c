@@ -274,7 +274,9 @@ int volume_unlink(struct volume *v, const struct request *rq,
 
 	if (v->conf.read_only)
 		return -EROFS;
-	err = find_victim(v, rq, parent, name, &i);
+	err = name_usable(v, parent, name);
+	if (!err)
+		err = find_victim(v, rq, parent, name, &i);
 	if (err)
 		return err;
 	(void)pthread_rwlock_rdlock(&v->tree);
@@ -352,7 +354,9 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 
 	if (v->conf.read_only)
 		return -EROFS;
-	err = find_victim(v, rq, parent, name, &i);
+	err = name_usable(v, parent, name);
+	if (!err)
+		err = find_victim(v, rq, parent, name, &i);
 	if (err)
 		return err;
 	(void)pthread_rwlock_wrlock(&v->tree);

@@ -61,7 +61,18 @@ int reference_from(struct volume *v, const struct store_call *call,
 			    .etag = r->etag,
 			    .len = r->len };
 
-	return refs_get(v->conf.refs, r->digest, r->len, fetch_source, &s, out);
+	int err;
+
+	/*
+	 * One thread fetches for all that wait: if its caller was interrupted,
+	 * that is no reason for ours to fail.
+	 */
+	do
+		err = refs_get(v->conf.refs, r->digest, r->len, fetch_source,
+			       &s, out);
+	while (err == -EINTR &&
+	       !(call->cancel && call->cancel(call->cancel_arg)));
+	return err;
 }
 
 int reference_get(struct volume *v, const struct store_call *call,

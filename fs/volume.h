@@ -162,8 +162,8 @@ MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
 				const void *buf, size_t len, uint64_t off);
 
 /*
- * close(2) of one descriptor: store what is unsaved, but leave an empty file
- * to the last close, because a shell's "> file" closes a copy of its
+ * close(2) of one descriptor that was open for writing: store what is unsaved,
+ * but leave an empty file to the last close, because a shell's "> file" closes a copy of its
  * descriptor before it writes.  On error the bytes stay, to be tried again.
  */
 MUST_CHECK int handle_flush(struct handle *h);

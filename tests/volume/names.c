@@ -348,6 +348,8 @@ static void dot_dg_is_hidden_where_it_is_ours(void **state)
 	struct inode *i;
 
 	assert_int_equal(make_dir(x, ".dg"), -EPERM);
+	assert_int_equal(take_away(x, ".dg", 1), -EPERM);
+	assert_int_equal(take_away(x, ".dg", 0), -EPERM);
 	assert_int_equal(put(x, "v1", bytes, sizeof(bytes)), 0);
 	assert_int_equal(make_dir(x, "sub"), 0);
 	assert_int_equal(make_dir(x, "sub/.dg"), 0);
@@ -373,6 +375,49 @@ static void read_only_is_read_only(void **state)
 	assert_int_equal(make_dir(x, "d"), -EROFS);
 	assert_int_equal(take_away(x, "a", 0), -EROFS);
 	assert_int_equal(change_name(x, "a", "b", 0), -EROFS);
+}
+
+/* A reader that comes and goes stores nothing half-written. */
+static void a_reader_does_not_store(void **state)
+{
+	struct fixture *x = *state;
+	struct handle *h = create(x, "a", 0), *reader;
+
+	assert_int_equal(handle_write(h, &somebody, "half", 4, 0), 4);
+	reader = open_file(x, "a", O_RDONLY);
+	expect_read(reader, "half");
+	assert_int_equal(handle_flush(reader), 0);
+	handle_release(reader);
+	assert_false(memstore_has(x->store, "a"));
+	assert_int_equal(handle_flush(h), 0);
+	assert_true(memstore_has(x->store, "a"));
+	handle_release(h);
+}
+
+/* The writer who needs more than there is gets ENOSPC; nobody else. */
+static void a_full_spool_stops_the_writer_only(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *data = noise(1, 4 << 20);
+	struct handle *h;
+	size_t off = 0;
+	ssize_t n;
+
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	x->spool.max = 2 << 20;
+	h = open_file(x, "a", O_WRONLY | O_TRUNC);
+	do {
+		n = handle_write(h, &somebody, data + off, 65536, off);
+		off += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && off < (4 << 20));
+	assert_int_equal(n, -ENOSPC);
+	assert_true(off > 0);
+	expect(x, "a", data, off);
+	handle_release(h);
+	expect(x, "a", data, off);
+	assert_int_equal(put(x, "b", "small", 5), 0);
+	expect(x, "b", "small", 5);
+	free(data);
 }
 
 struct crowd {
@@ -442,6 +487,8 @@ int main(void)
 		TEST(listing),
 		TEST(dot_dg_is_hidden_where_it_is_ours),
 		TEST(read_only_is_read_only),
+		TEST(a_reader_does_not_store),
+		TEST(a_full_spool_stops_the_writer_only),
 		TEST(many_at_once),
 	};
 
