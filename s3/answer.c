@@ -98,6 +98,7 @@ static const char *remedy(const char *code)
 		{ "PermanentRedirect", "check region and endpoint" },
 		{ "AuthorizationHeaderMalformed", "check the region" },
 		{ "IllegalLocationConstraintException", "check the region" },
+		{ "InvalidObjectName", "this server wants keys in UTF-8" },
 		{ "QuotaExceeded", "free some space, or raise the quota" },
 		{ "MetadataTooLarge", "the metadata passes 2 KB" },
 	};

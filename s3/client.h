@@ -28,8 +28,16 @@ struct s3_conf {
 };
 
 /*
- * A store that speaks S3, one attempt a call.  `conf` and its strings are
- * copied; `cred` is borrowed.  0, -EINVAL with `error`, or -ENOMEM.
+ * A store that speaks S3, one attempt a call, but for a wrong region or clock,
+ * which is learned from the answer, and the parts of an upload and its
+ * completion, of which each is repeated by itself `retries` times.  `conf` and
+ * its strings are copied; `cred` is borrowed.  0, -EINVAL with `error`, or
+ * -ENOMEM.  Zeros in `conf` stand for 16 MiB, 60 s, 5 s (which is also the
+ * most), 8 connections, no retries.
+ *
+ * What has more than four times `part_size` is uploaded in parts, if the server
+ * is known to keep on completion what the call asks for, or it asks for
+ * nothing; else in one PUT up to 5 GiB.  Parts grow so that 10,000 suffice.
  */
 MUST_CHECK int s3_client_new(struct store **out, const struct s3_conf *conf,
 			     struct s3_credentials *cred,
@@ -41,7 +49,10 @@ void store_count(struct store *s, struct store_counters *out);
 /*
  * A store that repeats what `below` answers with -EAGAIN, with capped
  * exponential backoff and full jitter, and Retry-After where the server sent
- * one.  Owns `below` from then on, unless it fails.
+ * one.  A get goes on behind the last byte taken, of the same version; a list
+ * behind the last entry.  A condition that fails after an answer was lost is
+ * no failure if what is there has our length and all of our metadata: it is
+ * our own write.  Owns `below` from then on, unless it fails.
  */
 MUST_CHECK int s3_retry_new(struct store **out, struct store *below,
 			    const struct s3_conf *conf);

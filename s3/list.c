@@ -16,7 +16,9 @@ struct listing {
 	store_list_fn *fn;
 	void *fn_arg;
 	unsigned given;
-	char *token; /* of the page to come; NULL: the first */
+	char *token; /* of the page to come; NULL: go by `after` */
+	char after[STORE_KEY_MAX + 8];
+	int last_is_prefix;
 	char last[STORE_KEY_MAX + 1]; /* given so far; "" for none */
 };
 
@@ -41,8 +43,8 @@ static int page_fetch(struct listing *l, struct result_list *page)
 		s3_query(&req, "delimiter", "/");
 	if (l->token != NULL)
 		s3_query(&req, "continuation-token", l->token);
-	else if (what->after != NULL && what->after[0] != '\0')
-		s3_query(&req, "start-after", what->after);
+	else if (l->after[0] != '\0')
+		s3_query(&req, "start-after", l->after);
 	rc = s3_send(l->s, &req, l->call, &answer);
 	if (rc != 0)
 		return rc;
@@ -74,6 +76,7 @@ static int give(struct listing *l, const struct result_entry *e)
 				  "%.80s lists bucket \"%.63s\" out of order",
 				  l->s->name, l->s->bucket);
 	memcpy(l->last, e->key, strlen(e->key) + 1);
+	l->last_is_prefix = e->is_prefix;
 	memcpy(st.etag, e->etag, sizeof(st.etag));
 	l->given++;
 	return l->fn(l->fn_arg, e->key, e->is_prefix ? NULL : &st,
@@ -85,9 +88,19 @@ static int is_full(const struct listing *l)
 	return l->what->max != 0 && l->given >= l->what->max;
 }
 
+/* The last character of Unicode, behind any key below a prefix. */
+#define LAST_CHAR "\xf4\x8f\xbf\xbf"
+
 /* What comes behind this page; -EIO for a token that leads nowhere. */
 static int token_take(struct listing *l, struct result_list *page)
 {
+	if (page->token_is_lost && page->len > 0 && l->last[0] != '\0') {
+		(void)snprintf(l->after, sizeof(l->after), "%s%s", l->last,
+			       l->last_is_prefix ? LAST_CHAR : "");
+		free(l->token);
+		l->token = NULL;
+		return 0;
+	}
 	if (page->token == NULL ||
 	    (l->token != NULL && strcmp(page->token, l->token) == 0))
 		return store_fail(l->call, -EIO,
@@ -118,6 +131,8 @@ int s3_list(struct store *store, const struct store_list *what,
 	l->call = call;
 	l->fn = fn;
 	l->fn_arg = fn_arg;
+	if (what->after != NULL)
+		(void)snprintf(l->after, sizeof(l->after), "%s", what->after);
 	while (rc == 0 && more && !is_full(l)) {
 		struct result_list page;
 		size_t i;

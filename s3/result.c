@@ -244,10 +244,10 @@ static int entry_cmp(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-int result_list(struct result_list *out, const void *xml, size_t len)
+static int list_parse(struct result_list *out, const void *xml, size_t len,
+		      int *is_encoded)
 {
 	struct list_parse p;
-	size_t i;
 	int rc;
 
 	memset(out, 0, sizeof(*out));
@@ -255,8 +255,68 @@ int result_list(struct result_list *out, const void *xml, size_t len)
 	p.list = out;
 	rc = xml_parse(xml, len, on_list, &p);
 	free(p.entry.key);
+	*is_encoded = p.is_encoded;
+	return rc;
+}
+
+/* "&#x1;" and its like, which XML 1.0 has not got either. */
+static void blot_references(char *s)
+{
+	while ((s = strstr(s, "&#")) != NULL) {
+		int hex = s[2] == 'x';
+		char *end;
+		unsigned long c = strtoul(s + 2 + hex, &end, hex ? 16 : 10);
+
+		if (c < 0x20 && c != '\t' && c != '\n' && c != '\r' &&
+		    *end == ';')
+			memset(s, '?', (size_t)(end - s) + 1);
+		s += 2;
+	}
+}
+
+/*
+ * The same without the bytes that may not be in it.  Only where all keys are
+ * encoded, hence plain ASCII, is none of them touched by that.
+ */
+static int list_repair(struct result_list *out, const void *xml, size_t len)
+{
+	const uint8_t *in = xml;
+	int is_encoded;
+	uint8_t *copy;
+	size_t i;
+	int rc;
+
+	copy = malloc(len + 1);
+	if (copy == NULL)
+		return -ENOMEM;
+	for (i = 0; i < len; i++)
+		copy[i] = (in[i] < 0x20 || in[i] > 0x7e) && in[i] != '\n'
+				  ? '?'
+				  : in[i];
+	copy[len] = '\0';
+	blot_references((char *)copy);
+	rc = list_parse(out, copy, len, &is_encoded);
+	free(copy);
+	if (rc != 0)
+		return rc;
+	out->token_is_lost = out->is_truncated;
+	return is_encoded ? 0 : -EIO;
+}
+
+int result_list(struct result_list *out, const void *xml, size_t len)
+{
+	int is_encoded;
+	size_t i;
+	int rc;
+
+	rc = list_parse(out, xml, len, &is_encoded);
+	if (rc == -EIO) {
+		result_list_clear(out);
+		rc = list_repair(out, xml, len);
+		is_encoded = 1;
+	}
 	for (i = 0; i < out->len && rc == 0; i++) {
-		if (p.is_encoded)
+		if (is_encoded)
 			rc = url_decode(out->entries[i].key);
 		if (strlen(out->entries[i].key) > STORE_KEY_MAX)
 			rc = -EIO;

@@ -44,10 +44,13 @@ struct result_list {
 	size_t len, cap;
 	int is_truncated;
 	char *token; /* for the next page, or NULL */
+	int token_is_lost; /* go on behind the last key instead */
 };
 
 /*
- * A page of ListObjectsV2, keys decoded.  0; -EIO; -ENOMEM.  The caller frees
+ * A page of ListObjectsV2, keys decoded.  radosgw 16 encodes the keys, but puts
+ * the token and other repetitions of a key there as they are, which need not
+ * be XML: such are blotted out, and the token is lost.  0; -EIO; -ENOMEM.  The caller frees
  * it with result_list_clear(), also after an error.
  */
 MUST_CHECK int result_list(struct result_list *out, const void *xml,

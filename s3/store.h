@@ -89,7 +89,8 @@ struct store_head {
 /*
  * Takes the next bytes of a download, in order.  An error ends the call, which
  * returns it.  A repeated attempt goes on behind the last byte taken, so that
- * no byte is given twice.
+ * no byte is given twice.  It must not wait for another operation on the store
+ * that gives it: all connections may be in use by such.
  */
 typedef int store_sink_fn(void *arg, const void *data, size_t len);
 
@@ -108,7 +109,12 @@ struct store_list {
 	const char *after; /* only entries behind this key, or NULL: all */
 };
 
-/* What the store keeps of the conditions that we send, as probed or known. */
+/*
+ * What the store keeps of the conditions that we send, as probed or known.  A
+ * condition that it does not keep is looked up with a head just before the
+ * operation instead, which leaves a window: another writer who comes in between
+ * is overwritten.
+ */
 struct store_caps {
 	int put_if_absent, put_if_match;
 	int complete_if_absent, complete_if_match; /* multipart */
@@ -144,7 +150,8 @@ struct store_ops {
 	/*
 	 * Replace the object as a whole, or leave it as it was.  On return 0
 	 * the bytes are durable.  In parts where `len` asks for it.  `out`
-	 * (may be NULL) gets `len` and `etag` only.
+	 * (may be NULL) gets `len` and `etag` only; that is "" where the store
+	 * gives none, or where by then somebody else has replaced the object.
 	 */
 	int (*put)(struct store *s, const char *key,
 		   const struct store_source *src,
@@ -160,11 +167,11 @@ struct store_ops {
 		    const struct store_head *head,
 		    const struct store_call *call, struct store_stat *out);
 
-	/* 0 also where there was no such key. */
+	/* 0 also where there was no such key, whatever `if_match` is. */
 	int (*remove)(struct store *s, const char *key,
 		      const struct store_call *call);
 
-	/* Entries in the order of their keys' bytes. */
+	/* Entries in the order of their keys' bytes; -EIO if it has another. */
 	int (*list)(struct store *s, const struct store_list *what,
 		    const struct store_call *call, store_list_fn *fn,
 		    void *fn_arg);

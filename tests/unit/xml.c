@@ -148,6 +148,13 @@ static void lists(void **state)
 		"</Contents></ListBucketResult>",
 		"<ListBucketResult><Contents><Key>a</Key></Contents>",
 	};
+	static const char raw_token[] =
+		"<ListBucketResult><Prefix>a\xff</Prefix><Contents><Key>a%01"
+		"</Key></Contents><EncodingType>url</EncodingType>"
+		"<IsTruncated>true</IsTruncated><NextContinuationToken>a\x01&#x1f;"
+		"</NextContinuationToken></ListBucketResult>";
+	static const char raw_key[] = "<ListBucketResult><Contents><Key>a\x01"
+				      "</Key></Contents></ListBucketResult>";
 	struct result_list l;
 	size_t i;
 
@@ -163,6 +170,14 @@ static void lists(void **state)
 	assert_string_equal(l.entries[1].etag, "e");
 	assert_true(l.is_truncated);
 	assert_string_equal(l.token, "t/=+%20");
+	result_list_clear(&l);
+	/* What is raw may be none; a key that is, is a key lost. */
+	assert_int_equal(result_list(&l, raw_token, strlen(raw_token)), 0);
+	assert_int_equal(l.len, 1);
+	assert_string_equal(l.entries[0].key, "a\x01");
+	assert_true(l.is_truncated && l.token_is_lost);
+	result_list_clear(&l);
+	assert_int_equal(result_list(&l, raw_key, strlen(raw_key)), -EIO);
 	result_list_clear(&l);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(result_list(&l, bad[i], strlen(bad[i])), -EIO);
