@@ -140,6 +140,7 @@ int delta_table_finish(struct delta_table_writer *w,
 	le32_put(trailer + 8, info_len);
 	le32_put(trailer + 12, DELTA_VERSION);
 	le64_put(trailer + 16, XXH64(out->data + start, info_len, 0));
+	// NOLINTNEXTLINE(bugprone-not-null-terminated-result)
 	memcpy(trailer + 24, TRAILER_MAGIC, 8);
 	return bytes_append(out, trailer, sizeof(trailer));
 }

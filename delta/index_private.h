@@ -67,7 +67,7 @@ static inline int index_find(const struct delta_index *ix, const uint8_t *p,
 	if (!slot || (slot & ~mask) != index_tag(ix, h))
 		return 0;
 	at = (size_t)((slot & mask) - 1) * INDEX_STEP;
-	if (memcmp(ix->ref + at, p, INDEX_WINDOW))
+	if (memcmp(ix->ref + at, p, INDEX_WINDOW) != 0)
 		return 0;
 	*pos = at;
 	return 1;

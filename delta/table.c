@@ -207,7 +207,7 @@ int delta_table_parse(struct delta_table **out, const uint8_t *p, size_t len,
 	if (len < TRAILER_LEN || len > object_len)
 		return -EBADMSG;
 	trailer = p + len - TRAILER_LEN;
-	if (memcmp(trailer + 24, TRAILER_MAGIC, 8))
+	if (memcmp(trailer + 24, TRAILER_MAGIC, 8) != 0)
 		return -EBADMSG;
 	if (le32_get(trailer + 12) != DELTA_VERSION)
 		return -ENOTSUP;

@@ -47,9 +47,7 @@ int config_load(struct options *o, const char *path, int required,
 		(void)snprintf(
 			why, OPTION_WHY,
 			"config file %.180s: %s: give config= the path of a readable file",
-			path,
-			strerror(
-				err)); // NOLINT(concurrency-mt-unsafe): before any thread
+			path, strerrordesc_np(err));
 		return -err;
 	}
 	why[0] = '\0';

@@ -61,8 +61,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a,
 
 	opterr = 0;
 	/* One thread only, so far. */
-	while ((c = getopt(argc, argv, "-sfnvo:t:N:")) !=
-	       -1) { // NOLINT(concurrency-mt-unsafe)
+	// NOLINTNEXTLINE(concurrency-mt-unsafe)
+	while ((c = getopt(argc, argv, "-sfnvo:t:N:")) != -1) {
 		switch (c) {
 		case 1:
 			if (n < 2)

@@ -18,6 +18,6 @@ struct mount_request {
 	const char *dir;
 	const struct options *options;
 };
-int mount_run(const struct mount_request *m);
+int mount_run(const struct mount_request *rq);
 
 #endif

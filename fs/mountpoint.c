@@ -46,9 +46,9 @@ static int is_empty(const char *path)
 
 	if (!d)
 		return -errno;
-	while (!err &&
-	       (e = readdir(
-			d))) // NOLINT(concurrency-mt-unsafe): its own stream
+	/* A stream of our own. */
+	// NOLINTNEXTLINE(concurrency-mt-unsafe)
+	while (!err && (e = readdir(d)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			err = -ENOTEMPTY;
 	(void)closedir(d);

@@ -26,7 +26,7 @@ int object_digest(const struct meta *m, const char *name,
 int object_sketch(const struct meta *m, struct sketch *out)
 {
 	char hex[META_VALUE_MAX];
-	struct sketch s;
+	struct sketch s = { { 0 } };
 
 	if (meta_get(m, "dg-sketch", hex, sizeof(hex)) ||
 	    hex_decode(s.bin, sizeof(s.bin), hex))

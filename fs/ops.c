@@ -32,14 +32,12 @@ static struct inode *inode_at(fuse_req_t req, fuse_ino_t ino)
 {
 	if (ino == FUSE_ROOT_ID)
 		return volume_root(volume_of(req));
-	return (struct inode *)(uintptr_t)
-		ino; // NOLINT(performance-no-int-to-ptr)
+	return pointer_of(ino);
 }
 
 static struct handle *handle_at(const struct fuse_file_info *fi)
 {
-	return (struct handle *)(uintptr_t)
-		fi->fh; // NOLINT(performance-no-int-to-ptr)
+	return pointer_of(fi->fh);
 }
 
 static int interrupted(void *arg)
@@ -211,15 +209,16 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
 {
 	struct request rq = request_of(req);
 	struct stat now;
-	int err, which;
+	struct change c = { .want = st };
+	int err;
 
 	if (control_is(ino)) {
 		control_getattr(req, context(req), ino);
 		return;
 	}
-	which = wanted(st, set);
-	err = volume_setattr(volume_of(req), &rq, inode_at(req, ino),
-			     fi ? handle_at(fi) : NULL, st, which, &now);
+	c.which = wanted(st, set);
+	c.handle = fi ? handle_at(fi) : NULL;
+	err = volume_setattr(volume_of(req), &rq, inode_at(req, ino), &c, &now);
 	if (err)
 		fail(req, err);
 	else
@@ -496,9 +495,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino,
 			  struct fuse_file_info *fi)
 {
 	if (!control_is(ino))
-		dirstream_close(
-			(struct dirstream *)(uintptr_t)
-				fi->fh); // NOLINT(performance-no-int-to-ptr)
+		dirstream_close(pointer_of(fi->fh));
 	done(req, 0);
 }
 
@@ -556,14 +553,11 @@ static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		      const struct fuse_file_info *fi, int plus)
 {
 	static const char *const dots[] = { ".", ".." };
-	struct page p = {
-		.req = req,
-		.d = (struct dirstream *)(uintptr_t)
-			     fi->fh, // NOLINT(performance-no-int-to-ptr)
-		.buf = malloc(size),
-		.size = size,
-		.plus = plus
-	};
+	struct page p = { .req = req,
+			  .d = pointer_of(fi->fh),
+			  .buf = malloc(size),
+			  .size = size,
+			  .plus = plus };
 	size_t n, k = (size_t)off;
 
 	if (!p.buf) {

@@ -88,8 +88,7 @@ void control_open(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,
 
 static struct bytes *bytes_at(const struct fuse_file_info *fi)
 {
-	return (struct bytes *)(uintptr_t)
-		fi->fh; // NOLINT(performance-no-int-to-ptr)
+	return pointer_of(fi->fh);
 }
 
 void control_read(fuse_req_t req, size_t size, off_t off,

@@ -2,8 +2,20 @@
 #define FS_OPS_CONTROL_H
 
 #include <fuse_lowlevel.h>
+#include <stdint.h>
+#include <string.h>
 
 struct ops_context;
+
+/* libfuse hands pointers of ours around as numbers. */
+static inline void *pointer_of(uint64_t number)
+{
+	uintptr_t value = number;
+	void *p;
+
+	memcpy(&p, &value, sizeof(p));
+	return p;
+}
 
 /*
  * The kernel's requests about .dg/ and the files in it (fs/control.h).  Their

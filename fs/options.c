@@ -23,12 +23,12 @@ enum kind {
 struct row {
 	const char *name;
 	enum kind kind;
+	int secret;
 	size_t offset; /* in struct options */
 	const char *fallback; /* NULL: none */
 	const char *env[3]; /* first found wins */
 	const char *choices; /* "auto|on|off" */
 	uint64_t min; /* smallest number; 0: any */
-	int secret;
 	const char *help;
 };
 
@@ -366,7 +366,8 @@ void options_init(struct options *o)
 		    assign(o, &rows[i], rows[i].fallback, OPTION_BUILTIN, why))
 			log_error("built-in default: %s", why);
 	/* As weak as a default: one thread only, so far. */
-	tmp = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe)
+	// NOLINTNEXTLINE(concurrency-mt-unsafe)
+	tmp = getenv("TMPDIR");
 	if (tmp && *tmp == '/' &&
 	    options_set(o, "cache_dir", tmp, OPTION_BUILTIN, why))
 		log_error("TMPDIR: %s", why);
@@ -459,9 +460,8 @@ int options_environment(struct options *o, char why[OPTION_WHY])
 	for (size_t i = 0; i < ROWS; i++) {
 		for (size_t j = 0; j < 3 && rows[i].env[j]; j++) {
 			/* Read before any thread is started. */
-			const char *v = getenv(
-				rows[i].env
-					[j]); // NOLINT(concurrency-mt-unsafe)
+			// NOLINTNEXTLINE(concurrency-mt-unsafe)
+			const char *v = getenv(rows[i].env[j]);
 			int err;
 
 			if (!v || !*v)

@@ -81,7 +81,7 @@ int reference_get(struct volume *v, const struct store_call *call,
 	struct reference_source s = { .key = info->ref_key,
 				      .len = info->ref_len,
 				      .digest = info->ref_digest };
-	struct key ours;
+	struct key ours = { { 0 } };
 	int err = -ENOENT;
 
 	if (*info->ref_key)

@@ -93,7 +93,7 @@ static int rename_done(struct volume *v, const struct rename *r,
 static int rename_local(struct volume *v, const struct rename *r,
 			struct ends *e)
 {
-	struct object obj;
+	struct object obj = { 0 };
 	int remote = 0;
 
 	if (e->to) {

@@ -116,9 +116,9 @@ static int set_size(struct inode *i, const struct request *rq, uint64_t size,
 }
 
 int volume_setattr(struct volume *v, const struct request *rq, struct inode *i,
-		   struct handle *h, const struct stat *want, int which,
-		   struct stat *out)
+		   const struct change *c, struct stat *out)
 {
+	int which = c->which;
 	int err;
 
 	if (v->conf.read_only)
@@ -129,11 +129,11 @@ int volume_setattr(struct volume *v, const struct request *rq, struct inode *i,
 		goto unlock_tree;
 	(void)pthread_mutex_lock(&i->commit);
 	if (which & SET_SIZE)
-		err = set_size(i, rq, (uint64_t)want->st_size, !h);
+		err = set_size(i, rq, (uint64_t)c->want->st_size, !c->handle);
 	if (!err && which & ~SET_SIZE)
-		err = set_attr(i, want, which & ~SET_SIZE);
+		err = set_attr(i, c->want, which & ~SET_SIZE);
 	(void)pthread_mutex_unlock(&i->commit);
-	if (!h)
+	if (!c->handle)
 		inode_settle(i);
 unlock_tree:
 	(void)pthread_rwlock_unlock(&v->tree);

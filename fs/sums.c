@@ -50,6 +50,7 @@ int sums_maker_new(struct sums_maker **out, uint64_t len)
 	m->digest = digest_new();
 	if (!m->digest)
 		goto free_maker;
+	// NOLINTNEXTLINE(bugprone-not-null-terminated-result)
 	memcpy(head, MAGIC, 8);
 	le32_put(head + 8, (uint32_t)m->block);
 	le64_put(head + 16, blocks(len, m->block));

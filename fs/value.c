@@ -36,7 +36,7 @@ static int with_unit(const char *text, const struct unit *units, uint64_t *out)
 	if (err)
 		return err;
 	for (; units->name; units++) {
-		if (strcasecmp(rest, units->name))
+		if (strcasecmp(rest, units->name) != 0)
 			continue;
 		v *= units->factor;
 		if (v >= 9.2e18)

@@ -114,14 +114,19 @@ enum {
 	SET_MTIME = 32
 };
 
+struct change {
+	const struct stat *want;
+	int which; /* SET_... */
+	struct handle *handle; /* through which a size is set, or NULL */
+};
+
 /*
  * Set what `which` names from `want`.  Without a handle a new size is in the
  * bucket on return, as new attributes are unless the file has unsaved bytes,
  * which take them along.
  */
 MUST_CHECK int volume_setattr(struct volume *v, const struct request *rq,
-			      struct inode *i, struct handle *h,
-			      const struct stat *want, int which,
+			      struct inode *i, const struct change *c,
 			      struct stat *out);
 
 /* The target of a symbolic link, appended to `out` without a NUL. */

@@ -197,19 +197,16 @@ static void truncation(void **state)
 {
 	struct fixture *x = *state;
 	struct stat want = { .st_size = 3 }, st;
+	struct change c = { &want, SET_SIZE, NULL };
 	struct inode *i;
 
 	assert_int_equal(put(x, "a", "hello", 5), 0);
 	fixture_mount(x);
 	i = at(x, "a");
-	assert_int_equal(
-		volume_setattr(x->v, &somebody, i, NULL, &want, SET_SIZE, &st),
-		0);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
 	assert_int_equal(st.st_size, 3);
 	want.st_size = 6;
-	assert_int_equal(
-		volume_setattr(x->v, &somebody, i, NULL, &want, SET_SIZE, &st),
-		0);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
 	inode_forget(x->v, i, 1);
 	fixture_mount(x);
 	expect(x, "a", "hel\0\0\0", 6);

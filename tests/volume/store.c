@@ -27,6 +27,10 @@ static void stat_is_kept(void **state)
 {
 	struct fixture *x = *state;
 	struct stat want = { 0 }, st;
+	struct change c = { &want,
+			    SET_MODE | SET_UID | SET_GID | SET_MTIME |
+				    SET_ATIME,
+			    NULL };
 	struct inode *i;
 
 	assert_int_equal(put(x, "a", "hello", 5), 0);
@@ -36,11 +40,7 @@ static void stat_is_kept(void **state)
 	want.st_gid = 13;
 	want.st_mtim = (struct timespec){ 1234567890, 123456789 };
 	want.st_atim = (struct timespec){ -5, 250000000 };
-	assert_int_equal(volume_setattr(x->v, &somebody, i, NULL, &want,
-					SET_MODE | SET_UID | SET_GID |
-						SET_MTIME | SET_ATIME,
-					&st),
-			 0);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
 	inode_forget(x->v, i, 1);
 	fixture_mount(x);
 	i = at(x, "a");
