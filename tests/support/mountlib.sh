@@ -150,7 +150,8 @@ mounted_or_ended() {
 mount_fs() {
 	local log=$WORK/log.$((${#MOUNTS[@]} + 1))
 
-	"$BINARY" "$SPEC" "$MNT" -o "foreground,$OPTS${1:+,$1}" \
+	# A shell starts what is to run in the background deaf to SIGINT.
+	env --default-signal=INT "$BINARY" "$SPEC" "$MNT" -o "foreground,$OPTS${1:+,$1}" \
 		>"$log" 2>&1 </dev/null &
 	DPID=$!
 	MOUNTS+=("$DPID")
