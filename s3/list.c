@@ -65,6 +65,9 @@ static int give(struct listing *l, const struct result_entry *e)
 	struct store_stat st = { .len = e->len, .mtime = e->mtime };
 	int order = strcmp(e->key, l->last);
 
+	/* As head() has it: one object must not have two times. */
+	st.mtime.tv_nsec = 0;
+
 	/* Below `after`, and a prefix that two pages share. */
 	if (l->what->after != NULL && strcmp(e->key, l->what->after) <= 0)
 		return 0;

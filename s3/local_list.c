@@ -58,11 +58,13 @@ static int entries_add(struct entries *es, const char *name)
 	char part[LOCAL_NAME_MAX];
 	enum local_kind kind = local_name_decode(part, name);
 	size_t name_len = strlen(name) + 1;
-	size_t part_len = strlen(part) + 1;
+	size_t part_len;
+	struct entry *e;
 	char *text;
 
 	if (kind == LOCAL_ALIEN)
 		return 0;
+	part_len = strlen(part) + 1;
 	if (es->len == es->cap) {
 		size_t cap = es->cap ? 2 * es->cap : 32;
 		struct entry *grown;
@@ -78,7 +80,10 @@ static int entries_add(struct entries *es, const char *name)
 		return -ENOMEM;
 	memcpy(text, name, name_len);
 	memcpy(text + name_len, part, part_len);
-	es->list[es->len++] = (struct entry){ kind, text, text + name_len };
+	e = &es->list[es->len++];
+	e->kind = kind;
+	e->name = text;
+	e->part = text + name_len;
 	return 0;
 }
 

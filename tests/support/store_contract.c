@@ -380,6 +380,7 @@ static void lists(void **state)
 	assert_int_equal(l.last.len, st.len);
 	assert_string_equal(l.last.etag, st.etag);
 	assert_int_equal(l.last.mtime.tv_sec, st.mtime.tv_sec);
+	assert_int_equal(l.last.mtime.tv_nsec, st.mtime.tv_nsec);
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		drop(c, key_of(c, names[i]));
 	assert_listed(c, (struct store_list){ .prefix = "" }, "");
