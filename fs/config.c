@@ -51,8 +51,16 @@ int config_load(struct options *o, const char *path, int required,
 		return -err;
 	}
 	why[0] = '\0';
+	errno = 0;
 	line = ini_parse_file(f, on_value, &l);
+	err = ferror(f) ? errno ? errno : EIO : 0;
 	(void)fclose(f);
+	if (err) {
+		(void)snprintf(why, OPTION_WHY,
+			       "config file %.180s: %s: give config= the path of a readable file",
+			       path, strerrordesc_np(err));
+		return -err;
+	}
 	if (!line)
 		return 0;
 	(void)snprintf(inner, sizeof(inner), "%.180s",
