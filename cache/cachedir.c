@@ -55,7 +55,7 @@ complain(char why[WHY], int err, const char *path, const char *fmt, ...)
 	if (n < 0 || n >= WHY)
 		return err;
 	va_start(ap, fmt);
-	vsnprintf(why + n, WHY - (size_t)n, fmt, ap);
+	(void)vsnprintf(why + n, WHY - (size_t)n, fmt, ap);
 	va_end(ap);
 	return err;
 }
@@ -66,7 +66,8 @@ static int parent_check(int fd, const char *path, char why[WHY])
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return complain(why, -errno, path, "%s", strerror(errno));
+		return complain(why, -errno, path, "%s",
+				strerrordesc_np(errno));
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return complain(why, -EPERM, path,
 				"belongs to user %u; name one of your own",
@@ -90,7 +91,7 @@ static int parent_open(const char *path, char why[WHY], int *out)
 	if (fd < 0)
 		return complain(why, -errno, path,
 				"%s; make it or choose another",
-				strerror(errno));
+				strerrordesc_np(errno));
 	err = parent_check(fd, path, why);
 	if (err)
 		close(fd);
@@ -137,6 +138,7 @@ static int empty_once(int dirfd, unsigned *removed)
 		close(fd);
 		return err;
 	}
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
 	while ((d = readdir(dir))) {
 		if (!strcmp(d->d_name, lock_name))
 			continue;
@@ -233,6 +235,7 @@ static unsigned sweep(int parent)
 		close(fd);
 		return 0;
 	}
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
 	while ((d = readdir(dir)))
 		if (is_our_name(d->d_name) && sweep_one(parent, d->d_name))
 			swept++;
@@ -358,7 +361,7 @@ int cachedir_open(struct cachedir **out, const char *parent, unsigned *swept,
 		err = make_once(d);
 	if (err) {
 		complain(why, err, parent, "cannot make a directory there: %s",
-			 strerror(-err));
+			 strerrordesc_np(-err));
 		goto close_parent;
 	}
 	d->path = path_make(parent, d->name + 1);

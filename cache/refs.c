@@ -68,7 +68,8 @@ static struct entry *find(struct refs *r, const uint8_t digest[DIGEST_LEN],
 {
 	struct entry *e = r->buckets[le32_get(digest) % REFS_BUCKETS];
 
-	while (e && (e->len != len || memcmp(e->digest, digest, DIGEST_LEN)))
+	while (e &&
+	       (e->len != len || memcmp(e->digest, digest, DIGEST_LEN) != 0))
 		e = e->chain;
 	return e;
 }

@@ -73,14 +73,12 @@ int aead_key_derive(struct aead_key *out, const struct aead_key *master,
 	*p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, sha256,
 						0);
 	*p++ = OSSL_PARAM_construct_octet_string(
-		OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)master->bytes,
-		AEAD_KEY_LEN);
-	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
-						 (void *)(uintptr_t)purpose,
-						 strlen(purpose));
+		OSSL_KDF_PARAM_KEY, (void *)master->bytes, AEAD_KEY_LEN);
+	*p++ = OSSL_PARAM_construct_octet_string(
+		OSSL_KDF_PARAM_INFO, (void *)purpose, strlen(purpose));
 	if (salt_len)
 		*p++ = OSSL_PARAM_construct_octet_string(
-			OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt, salt_len);
+			OSSL_KDF_PARAM_SALT, (void *)salt, salt_len);
 	*p = OSSL_PARAM_construct_end();
 
 	if (EVP_KDF_derive(ctx, key.bytes, AEAD_KEY_LEN, params) == 1) {

@@ -41,8 +41,6 @@ static void put(enum log_level level, const char *fmt, va_list ap)
 	if ((int)level > atomic_load(&threshold))
 		return;
 	/* Cut, if need be: a line is for a person. */
-	/* The analyzer does not follow va_start() through the macro below. */
-	// NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized)
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	for (char *p = line; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
