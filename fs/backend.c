@@ -13,7 +13,8 @@
 #include "s3/credentials.h"
 #include "s3/local.h"
 
-#define VALIDATE_MS       8000
+#define CHECK_MS          8000 /* is it there at all? */
+#define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
 #define RETRIES           6
 
@@ -62,6 +63,7 @@ static int open_client(struct backend *b, const struct spec *spec,
 	struct s3_conf conf = {
 		.bucket = spec->bucket,
 		.path_style = (enum s3_path_style)o->path_style,
+		.ca_file = o->ca_file,
 		.part_size = o->part_size,
 		.timeout_s = (unsigned)(o->timeout_ms / 1000),
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
@@ -92,7 +94,7 @@ static int open_client(struct backend *b, const struct spec *spec,
 static int validate(struct backend *b, const struct spec *spec,
 		    const struct options *o, struct store_error *error)
 {
-	uint64_t deadline = now_ms() + VALIDATE_MS;
+	uint64_t deadline = now_ms() + CHECK_MS;
 	struct store_call call = { .cancel = past_deadline,
 				   .cancel_arg = &deadline,
 				   .error = error };
@@ -101,6 +103,7 @@ static int validate(struct backend *b, const struct spec *spec,
 	int err;
 
 	err = s->ops->check(s, &call);
+	deadline = now_ms() + PROBE_MS;
 	if (!err && !o->read_only) {
 		(void)snprintf(prefix, sizeof(prefix), "%s.dg/probe/",
 			       spec->prefix);
@@ -112,9 +115,8 @@ static int validate(struct backend *b, const struct spec *spec,
 		err = -ETIMEDOUT;
 		(void)snprintf(
 			error->text, sizeof(error->text),
-			"%s did not answer within %d seconds: is it the right endpoint, and up?",
-			o->endpoint ? o->endpoint : "the S3 server",
-			VALIDATE_MS / 1000);
+			"%s did not answer in time: is it the right endpoint, and up?",
+			o->endpoint ? o->endpoint : "the S3 server");
 	}
 	return err;
 }

@@ -63,7 +63,8 @@ static int fill_defaults(struct mounted *m, char why[OPTION_WHY])
 	uint64_t disk, room;
 
 	if (statvfs(o->cache_dir, &st)) {
-		(void)snprintf(why, OPTION_WHY, "cache directory %.150s: %s",
+		(void)snprintf(why, OPTION_WHY,
+			       "cache directory %.150s: %s: make it, or give cache_dir= another",
 			       o->cache_dir, strerrordesc_np(errno));
 		return -errno;
 	}

@@ -25,7 +25,7 @@ struct options {
 	/* Strings are owned; NULL where not set. */
 	char *endpoint, *region, *profile;
 	char *access_key_id, *secret_access_key, *session_token;
-	char *cache_dir, *config;
+	char *cache_dir, *config, *ca_file;
 	uint64_t path_style; /* enum s3_path_style */
 	uint64_t anonymous;
 	uint64_t part_size, cache_size, spool_size, encode_memory; /* bytes */

@@ -286,6 +286,7 @@ static int set_conf(struct s3 *s, const struct s3_conf *conf,
 	if (http.connect_timeout_s > CONNECT_TIMEOUT)
 		http.connect_timeout_s = CONNECT_TIMEOUT;
 	http.name = s->name;
+	http.ca_file = conf->ca_file;
 	return http_new(&s->http, &http);
 }
 

@@ -16,6 +16,7 @@ struct s3_conf {
 	const char *region; /* NULL: us-east-1, and what the server says */
 	const char *bucket;
 	enum s3_path_style path_style;
+	const char *ca_file; /* who vouches for the server; NULL: the system's */
 	uint64_t part_size; /* bytes; smallest part of an upload in parts */
 	unsigned timeout_s; /* without a byte moving */
 	unsigned connect_timeout_s;

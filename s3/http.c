@@ -15,7 +15,7 @@
 #define POLL_NS    200000000L /* between looks at `cancel` */
 
 struct http {
-	char *name;
+	char *name, *ca_file;
 	unsigned connect_timeout_s, timeout_s;
 	pthread_mutex_t mutex; /* all below */
 	pthread_cond_t freed;
@@ -61,11 +61,16 @@ int http_new(struct http **out, const struct http_conf *conf)
 	h->name = strdup(conf->name);
 	if (h->name == NULL)
 		goto free_http;
+	if (conf->ca_file != NULL) {
+		h->ca_file = strdup(conf->ca_file);
+		if (h->ca_file == NULL)
+			goto free_name;
+	}
 	h->max = max;
 	h->connect_timeout_s = conf->connect_timeout_s;
 	h->timeout_s = conf->timeout_s;
 	if (pthread_mutex_init(&h->mutex, NULL) != 0)
-		goto free_name;
+		goto free_ca_file;
 	if (pthread_condattr_init(&attr) != 0)
 		goto destroy_mutex;
 	/* Cannot fail: the attribute and the clock are valid. */
@@ -80,6 +85,8 @@ destroy_attr:
 	pthread_condattr_destroy(&attr);
 destroy_mutex:
 	pthread_mutex_destroy(&h->mutex);
+free_ca_file:
+	free(h->ca_file);
 free_name:
 	free(h->name);
 free_http:
@@ -97,6 +104,7 @@ void http_free(struct http *h)
 		curl_easy_cleanup(h->idle[i]);
 	pthread_cond_destroy(&h->freed);
 	pthread_mutex_destroy(&h->mutex);
+	free(h->ca_file);
 	free(h->name);
 	free(h);
 }
@@ -302,6 +310,8 @@ static CURLcode set_common(CURL *curl, struct exchange *x)
 	SET(CURLOPT_BUFFERSIZE, BUFFER);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER);
 	SET(CURLOPT_CONNECTTIMEOUT, (long)x->http->connect_timeout_s);
+	if (x->http->ca_file != NULL)
+		SET(CURLOPT_CAINFO, x->http->ca_file);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, x);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -363,8 +373,15 @@ static int explain_permanent(const struct exchange *x, CURLcode code,
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 		return store_fail(call, -EIO,
-				  "%s: its TLS certificate is not accepted: %s",
+				  "%s: its TLS certificate is not accepted: %s; give ca_file= the authority's certificate",
 				  name, text);
+	case CURLE_SSL_CONNECT_ERROR:
+		/* Others of this kind are connections that broke off. */
+		if (strstr(text, "wrong version number") == NULL)
+			return 0;
+		return store_fail(call, -EIO,
+				  "%s: no TLS there: give an http:// endpoint?",
+				  name);
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_URL_MALFORMAT:
 	case CURLE_WEIRD_SERVER_REPLY:

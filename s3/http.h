@@ -18,6 +18,9 @@ struct http_conf {
 	unsigned connections; /* at once; further requests wait for one */
 	unsigned connect_timeout_s;
 	unsigned timeout_s; /* without a byte moving */
+	/* PEM file of those who may vouch for the server; copied.  NULL: the
+	   system's. */
+	const char *ca_file;
 };
 
 /* 0 or -ENOMEM. */

@@ -62,7 +62,8 @@ int local_fail(struct local *l, const struct store_call *call, int rc,
 	default:
 		break;
 	}
-	local_count_up(l, &l->count.errors, 1);
+	if (rc != -ENOENT && rc != -ESTALE && rc != -EEXIST)
+		local_count_up(l, &l->count.errors, 1);
 	return store_fail(call, rc, "%s: \"%.120s\": %s", l->dir, key, why);
 }
 

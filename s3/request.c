@@ -357,7 +357,9 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 		goto free_attempt;
 	}
 	*again = learn_region(a, &http) || learn_clock(a, &http);
-	count(s, &s->count.errors, 1);
+	/* That there is none, or another, is an answer and no error. */
+	if (http.status != 404 && http.status != 412)
+		count(s, &s->count.errors, 1);
 	rc = s3_refused(s, req, &http, &a->body, call);
 	http_answer_clear(&http);
 free_attempt:

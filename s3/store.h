@@ -124,7 +124,8 @@ struct store_caps {
 
 /* Requests by kind, counted at the wire: a retry counts again. */
 struct store_counters {
-	uint64_t head, get, put, copy, remove, list, part, retries, errors;
+	uint64_t head, get, put, copy, remove, list, part, retries;
+	uint64_t errors; /* but not "no such key" and conditions unmet */
 	uint64_t bytes_in, bytes_out; /* of bodies */
 };
 

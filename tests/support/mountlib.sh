@@ -69,13 +69,15 @@ lib_end() {
 	exit "$status"
 }
 
-# Mount points that begin with $1, a line each.
+# Mount points that begin with $1, a line each.  The kernel writes a space as
+# \040, which awk would take for one.
 mounts_below() {
-	awk -v w="$1" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo
+	cut -d' ' -f5 /proc/self/mountinfo | sed 's/\\040/ /g' |
+		awk -v w="$1" 'index($0, w) == 1'
 }
 
 is_mounted() {
-	[ -n "$(awk -v d="${1:-$MNT}" '$5 == d' /proc/self/mountinfo)" ]
+	mounts_below "${1:-$MNT}" | grep -qxF -- "${1:-$MNT}"
 }
 
 lib_init() {

@@ -801,7 +801,8 @@ static void a_full_disk_moves_it_to_memory(void **state)
 	dirfd = open(x->dir, O_RDONLY | O_DIRECTORY);
 	assert_true(dirfd >= 0);
 	refs_close(x->refs);
-	const struct refs_conf conf = { dirfd, &x->key, 64 * MIB, 3 * MIB };
+	const struct refs_conf conf = { dirfd, &x->key, 64 * MIB, 3 * MIB,
+					3 * MIB };
 	assert_int_equal(refs_open(&x->refs, &conf), 0);
 	source_init(&idle, 80, MIB / 2);
 	source_init(&s, 81, 2 * MIB);
@@ -817,7 +818,8 @@ static void a_full_disk_moves_it_to_memory(void **state)
 
 	/* And where memory is full too: an error, and nothing is left. */
 	refs_close(x->refs);
-	const struct refs_conf tight = { dirfd, &x->key, 64 * MIB, MIB };
+	const struct refs_conf tight = { dirfd, &x->key, 64 * MIB, MIB,
+					 MIB };
 	assert_int_equal(refs_open(&x->refs, &tight), 0);
 	assert_int_equal(
 		refs_get(x->refs, s.digest, s.len, source_fetch, &s, &ref),
