@@ -81,6 +81,31 @@ static int end_string(struct bytes *b)
 	return bytes_append(b, "", 1);
 }
 
+/* What S3 takes for a key: UTF-8, in its shortest form, without surrogates. */
+static int is_utf8(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	while (*p != 0) {
+		unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0;
+		uint32_t c = *p, least[] = { 0, 0x80, 0x800, 0x10000 };
+
+		if (*p > 0xf4 || (*p >= 0x80 && more == 0))
+			return 0;
+		c &= more == 0 ? 0x7f : 0x3fu >> more;
+		p++;
+		for (unsigned i = 0; i < more; i++, p++) {
+			if ((*p & 0xc0) != 0x80)
+				return 0;
+			c = c << 6 | (*p & 0x3f);
+		}
+		if (c < least[more] || c > 0x10ffff ||
+		    (c >= 0xd800 && c < 0xe000))
+			return 0;
+	}
+	return 1;
+}
+
 /* Where to: the host, the path and the query, as they are signed and sent. */
 static int make_url(struct attempt *a)
 {
@@ -332,6 +357,12 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 	memcpy(a->region, s->region, sizeof(a->region));
 	skew_s = s->skew_s;
 	pthread_mutex_unlock(&s->mutex);
+	if (req->key != NULL && !is_utf8(req->key)) {
+		rc = store_fail(call, -EILSEQ,
+				"%s: S3 takes only names that are UTF-8",
+				s->name);
+		goto free_attempt;
+	}
 	rc = s3_credentials_get(s->cred, &a->keys);
 	a->is_signed = rc == 0;
 	if (rc != 0 && rc != -ENOENT) {

@@ -24,6 +24,7 @@
  *			it has become what `call->error` says of its cause,
  *			-ETIMEDOUT, -EHOSTUNREACH or -EIO
  *	-EINTR		`cancel` said so
+ *	-EILSEQ		a key that this store cannot have (S3: not UTF-8)
  *	-EFBIG, -ENAMETOOLONG, -EDQUOT, -ENOMEM
  *	-EIO		anything else; permanent
  * and out-parameters are untouched on error.  For each permanent error
