@@ -1,93 +1,15 @@
-#define FUSE_USE_VERSION 314
-#include "fs/ops.h"
+#include "fs/ops_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "fs/log.h"
-#include "fs/ops_control.h"
-#include "fs/volume.h"
 
 /*
  * What the kernel asks, handed on to the volume.  A node id is the address of
  * an inode, but for the root's and the control files' small numbers.
  */
 #define MAX_IO (1u << 20)
-
-static struct ops_context *context(fuse_req_t req)
-{
-	return fuse_req_userdata(req);
-}
-
-static struct volume *volume_of(fuse_req_t req)
-{
-	return context(req)->control.volume;
-}
-
-static struct inode *inode_at(fuse_req_t req, fuse_ino_t ino)
-{
-	if (ino == FUSE_ROOT_ID)
-		return volume_root(volume_of(req));
-	return pointer_of(ino);
-}
-
-static struct handle *handle_at(const struct fuse_file_info *fi)
-{
-	return pointer_of(fi->fh);
-}
-
-static int interrupted(void *arg)
-{
-	return fuse_req_interrupted(arg);
-}
-
-static struct request request_of(fuse_req_t req)
-{
-	const struct fuse_ctx *c = fuse_req_ctx(req);
-
-	return (struct request){ .uid = c->uid,
-				 .gid = c->gid,
-				 .cancel = interrupted,
-				 .cancel_arg = req };
-}
-
-/* An errno for the caller: what only we know the meaning of is EIO. */
-static void fail(fuse_req_t req, int err)
-{
-	switch (err) {
-	case -EBADMSG:
-	case -EAGAIN:
-	case -ENOTSUP:
-		err = -EIO;
-		break;
-	default:
-		break;
-	}
-	(void)fuse_reply_err(req, -err);
-}
-
-static void done(fuse_req_t req, int err)
-{
-	fail(req, err);
-}
-
-static double timeout_s(fuse_req_t req)
-{
-	return (double)context(req)->attr_timeout_ms / 1000.0;
-}
-
-static struct fuse_entry_param entry_of(fuse_req_t req, struct inode *i,
-					const struct stat *st)
-{
-	return (struct fuse_entry_param){ .ino = (uintptr_t)i,
-					  .attr = *st,
-					  .attr_timeout = timeout_s(req),
-					  .entry_timeout = timeout_s(req) };
-}
 
 static void reply_entry(fuse_req_t req, struct inode *i)
 {
@@ -276,7 +198,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct request rq = request_of(req);
 
-	done(req, control_is(parent)
+	fail(req, control_is(parent)
 			  ? -EPERM
 			  : volume_unlink(volume_of(req), &rq,
 					  inode_at(req, parent), name));
@@ -286,7 +208,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct request rq = request_of(req);
 
-	done(req, control_is(parent)
+	fail(req, control_is(parent)
 			  ? -EPERM
 			  : volume_rmdir(volume_of(req), &rq,
 					 inode_at(req, parent), name));
@@ -310,7 +232,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	}
 	r.from_parent = inode_at(req, parent);
 	r.to_parent = inode_at(req, to_parent);
-	done(req, volume_rename(volume_of(req), &rq, &r));
+	fail(req, volume_rename(volume_of(req), &rq, &r));
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
@@ -454,14 +376,14 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	done(req, control_is(ino) ? 0 : handle_flush(handle_at(fi)));
+	fail(req, control_is(ino) ? 0 : handle_flush(handle_at(fi)));
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
 	(void)datasync;
-	done(req, control_is(ino) ? 0 : handle_fsync(handle_at(fi)));
+	fail(req, control_is(ino) ? 0 : handle_fsync(handle_at(fi)));
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino,
@@ -471,126 +393,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino,
 		control_release(fi);
 	else
 		handle_release(handle_at(fi));
-	done(req, 0);
-}
-
-static void op_opendir(fuse_req_t req, fuse_ino_t ino,
-		       struct fuse_file_info *fi)
-{
-	struct request rq = request_of(req);
-	struct dirstream *d = NULL;
-	int err = 0;
-
-	if (!control_is(ino))
-		err = dirstream_open(volume_of(req), &rq, inode_at(req, ino),
-				     &d);
-	fi->fh = (uintptr_t)d;
-	if (err)
-		fail(req, err);
-	else if (fuse_reply_open(req, fi) && d)
-		dirstream_close(d);
-}
-
-static void op_releasedir(fuse_req_t req, fuse_ino_t ino,
-			  struct fuse_file_info *fi)
-{
-	if (!control_is(ino))
-		dirstream_close(pointer_of(fi->fh));
-	done(req, 0);
-}
-
-/* A page of a directory under construction. */
-struct page {
-	fuse_req_t req;
-	struct dirstream *d;
-	char *buf;
-	size_t size, used;
-	int plus;
-};
-
-static int put_entry(struct page *p, const char *name,
-		     const struct fuse_entry_param *e, off_t next)
-{
-	size_t room = p->size - p->used, n;
-
-	n = p->plus ? fuse_add_direntry_plus(p->req, p->buf + p->used, room,
-					     name, e, next)
-		    : fuse_add_direntry(p->req, p->buf + p->used, room, name,
-					&e->attr, next);
-	if (n > room)
-		return 1;
-	p->used += n;
-	return 0;
-}
-
-/* Entry number `k` of the stream; 1 when the page is full. */
-static int put_name(struct page *p, size_t k, off_t next)
-{
-	struct request rq = request_of(p->req);
-	struct fuse_entry_param e = { 0 };
-	struct dirent_view view;
-	struct inode *i = NULL;
-	struct stat st;
-	int full;
-
-	dirstream_get(p->d, k, &view);
-	e.attr.st_mode = view.type;
-	e.attr.st_ino = 0xffffffff; /* unknown, as libfuse says it */
-	if (p->plus) {
-		dirstream_prefetch(p->d, &rq, k);
-		/* Without it the kernel asks by itself, and gets the error. */
-		if (!volume_lookup(volume_of(p->req), &rq,
-				   dirstream_inode(p->d), view.name, &i, &st))
-			e = entry_of(p->req, i, &st);
-	}
-	full = put_entry(p, view.name, &e, next);
-	if (full && i)
-		inode_forget(volume_of(p->req), i, 1);
-	return full;
-}
-
-static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		      const struct fuse_file_info *fi, int plus)
-{
-	static const char *const dots[] = { ".", ".." };
-	struct page p = { .req = req,
-			  .d = pointer_of(fi->fh),
-			  .buf = malloc(size),
-			  .size = size,
-			  .plus = plus };
-	size_t n, k = (size_t)off;
-
-	if (!p.buf) {
-		fail(req, -ENOMEM);
-		return;
-	}
-	if (control_is(ino)) {
-		control_readdir(req, p.buf, size, off, plus);
-		free(p.buf);
-		return;
-	}
-	n = dirstream_count(p.d) + 2;
-	for (int full = 0; k < n && !full; k += full ? 0 : 1) {
-		struct fuse_entry_param e = { .attr.st_mode = S_IFDIR,
-					      .attr.st_ino = 0xffffffff };
-
-		full = k < 2 ? put_entry(&p, dots[k], &e, (off_t)k + 1)
-			     : put_name(&p, k - 2, (off_t)k + 1);
-	}
-	(void)fuse_reply_buf(req, p.buf, p.used);
-	free(p.buf);
-}
-
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		       struct fuse_file_info *fi)
-{
-	read_page(req, ino, size, off, fi, 0);
-}
-
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size,
-			   off_t off, struct fuse_file_info *fi)
-{
-	read_page(req, ino, size, off, fi, 1);
+	fail(req, 0);
 }
 
 /* A bucket has no end; df and installers want a number all the same. */
@@ -608,42 +411,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 	(void)ino;
 	(void)fuse_reply_statfs(req, &st);
-}
-
-static void reply_xattr(fuse_req_t req, struct bytes *b, int err, size_t size)
-{
-	if (!err && size && b->len > size)
-		err = -ERANGE;
-	if (err)
-		fail(req, err);
-	else if (!size)
-		(void)fuse_reply_xattr(req, b->len);
-	else
-		(void)fuse_reply_buf(req, (const char *)b->data, b->len);
-	bytes_clear(b);
-}
-
-static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
-			size_t size)
-{
-	struct request rq = request_of(req);
-	struct bytes b = BYTES_INIT;
-	int err = control_is(ino)
-			  ? -ENODATA
-			  : volume_getxattr(volume_of(req), &rq,
-					    inode_at(req, ino), name, &b);
-
-	reply_xattr(req, &b, err, size);
-}
-
-static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
-{
-	struct bytes b = BYTES_INIT;
-	int err = control_is(ino) ? 0
-				  : volume_listxattr(volume_of(req),
-						     inode_at(req, ino), &b);
-
-	reply_xattr(req, &b, err, size);
 }
 
 static const struct fuse_lowlevel_ops ops = {
@@ -668,13 +435,13 @@ static const struct fuse_lowlevel_ops ops = {
 	.flush = op_flush,
 	.fsync = op_fsync,
 	.release = op_release,
-	.opendir = op_opendir,
-	.readdir = op_readdir,
-	.readdirplus = op_readdirplus,
-	.releasedir = op_releasedir,
+	.opendir = dir_open,
+	.readdir = dir_read,
+	.readdirplus = dir_read_plus,
+	.releasedir = dir_release,
 	.statfs = op_statfs,
-	.getxattr = op_getxattr,
-	.listxattr = op_listxattr,
+	.getxattr = xattr_get,
+	.listxattr = xattr_list,
 };
 
 struct fuse_session *ops_session(struct fuse_args *args, struct ops_context *c)

@@ -1,12 +1,7 @@
-#define FUSE_USE_VERSION 314
-#include "fs/ops_control.h"
+#include "fs/ops_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "fs/ops.h"
 
 #define DIR_ID   2
 #define FIRST_ID 3

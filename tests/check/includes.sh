@@ -58,7 +58,7 @@ library 'xxhash' 99 'delta/*.c'
 library 'bzlib' 99 'delta/*.c'
 library 'divsufsort' 99 'delta/*.c'
 library 'ini\.h' 2 fs/config.c s3/profile.c
-# ops.c, the control files' half of it and their header, and the mount itself.
-library 'fuse' 3 fs/ops.c fs/ops_control.h fs/mount.c
+# What the parts of ops share, and the mount itself.
+library 'fuse' 2 fs/ops_private.h fs/mount.c
 
 exit "$bad"
