@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The ways to reach a bucket: http and https, bucket in the path and in the host
 # name, keys from -o, environment, profile and config file.
+# Stores: s3
+# shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"
 [ "$STORE" = s3 ] || skip "the local store is not reached over a network"
@@ -54,6 +56,7 @@ chmod 600 "$WORK/mount.conf"
 works config "config=$WORK/mount.conf"
 
 # No key in sight of anybody: not in ps, not in .dg/config, not in the log.
+# shellcheck disable=SC2034
 OPTS=cache_dir=$CACHE,log_level=debug,endpoint=$DG_TEST_S3_ENDPOINT,$keys
 mount_fs
 holds ! -z "$(tr '\0' ' ' <"/proc/$DPID/cmdline")"
