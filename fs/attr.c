@@ -1,6 +1,7 @@
 #include "fs/attr.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static int read_time(const char *text, struct timespec *out)
 
 	errno = 0;
 	sec = strtoll(text, &end, 10);
-	if (errno || end == text)
+	if (errno || end == text || sec == LLONG_MIN)
 		return -EINVAL;
 	p = end;
 	if (*p == '.')
@@ -106,9 +107,11 @@ void attr_read(struct attr *out, const struct store_stat *st,
 	if (!read_number(&st->meta, "mode", 0177777, &n)) {
 		mode_t mode = (mode_t)n;
 
-		/* rclone writes octal without a type; s3fs decimal with it. */
-		if (mode & S_IFMT)
+		/* s3fs writes it with a type; what has none, or another, is a file. */
+		if (S_ISREG(mode) || S_ISLNK(mode) || S_ISDIR(mode))
 			out->mode = mode;
+		else
+			out->mode = type | (mode & 07777);
 		if (directory != !!S_ISDIR(out->mode))
 			out->mode = type | (mode & 07777);
 	}

@@ -8,8 +8,10 @@
 #include "fs/log.h"
 #include "fs/refkey.h"
 #include "fs/sums.h"
+#include "fs/tree.h"
 
-#define PIECE ((size_t)256 << 10)
+#define PIECE     ((size_t)256 << 10)
+#define PUT_TRIES 4
 
 static int read_exact(struct pagefile *f, void *buf, size_t len, uint64_t off)
 {
@@ -107,58 +109,150 @@ static int put_sums(struct commit *c, uint8_t digest[DIGEST_LEN])
 	return err;
 }
 
-/*
- * Somebody was there before us, unless it was an earlier try of our own whose
- * answer was lost: then these very bytes are there.  With O_EXCL it must also
- * be this very try.
- */
-static int settle_conflict(struct commit *c, const struct meta *ours, int err,
-			   struct store_stat *out)
+static void created_of(const struct meta *m, char out[40])
 {
-	char a[META_VALUE_MAX], b[META_VALUE_MAX];
-	struct store_stat st;
-	struct object there;
-
-	if (!object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
-			 &st) &&
-	    there.has_digest && there.size == c->size &&
-	    !memcmp(there.digest, c->digest, DIGEST_LEN) &&
-	    (!c->inode->exclusive ||
-	     (!meta_get(&st.meta, "dg-created-at", a, sizeof(a)) &&
-	      !meta_get(ours, "dg-created-at", b, sizeof(b)) &&
-	      !strcmp(a, b)))) {
-		*out = st;
-		return 0;
-	}
-	volume_count(c->v, &c->v->stats.conflicts, 1);
-	log_error(
-		"%s: somebody else stored another version since it was opened: not replaced",
-		c->key.text);
-	return err == -EEXIST && c->inode->exclusive ? -EEXIST : -ESTALE;
+	if (meta_get(m, "dg-created-at", out, 40))
+		out[0] = '\0';
 }
 
-static int put_file(struct commit *c, struct store_stat *st)
+/* The answer is lost: the next try must know what this one may have done. */
+static void remember_attempt(struct commit *c, const struct meta *m)
 {
-	struct pagefile *from = c->delta ? c->delta : c->inode->spool;
-	struct store_source src = { .len = c->delta ? c->delta_len : c->size,
-				    .read = read_source,
-				    .arg = from };
-	uint8_t sums_digest[DIGEST_LEN];
-	struct object_facts facts = { .name = c->name,
-				      .size = c->size,
-				      .digest = c->digest,
-				      .attr = &c->attr };
+	struct attempt a = { .known = 1 };
+
+	memcpy(a.digest, c->digest, DIGEST_LEN);
+	created_of(m, a.created);
+	(void)pthread_mutex_lock(&c->inode->lock);
+	c->inode->attempt = a;
+	(void)pthread_mutex_unlock(&c->inode->lock);
+}
+
+static int is_attempt(const struct attempt *a, const struct object *there,
+		      const struct meta *m)
+{
+	char created[40];
+
+	created_of(m, created);
+	return a->known && there->has_digest &&
+	       !memcmp(a->digest, there->digest, DIGEST_LEN) &&
+	       !strcmp(a->created, created);
+}
+
+enum conflict { CONFLICT_OURS, CONFLICT_AGAIN, CONFLICT_LOST };
+
+/*
+ * The condition did not hold.  It may be our own bytes that are there, from
+ * a try whose answer was lost; or the very file that this one replaces, in
+ * another form or with other attributes, or an earlier try: then that is what
+ * is replaced.  All else is somebody else's.
+ */
+static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
+				      struct store_stat *st)
+{
+	struct inode *i = c->inode;
+	enum conflict verdict = CONFLICT_LOST;
+	struct attempt now = { .known = 1 };
+	struct object there;
+
+	if (object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
+			st))
+		return CONFLICT_LOST;
+	memcpy(now.digest, c->digest, DIGEST_LEN);
+	created_of(ours, now.created);
+	(void)pthread_mutex_lock(&i->lock);
+	if (is_attempt(&now, &there, &st->meta)) {
+		verdict = CONFLICT_OURS;
+	} else if (is_attempt(&i->attempt, &there, &st->meta)) {
+		verdict = CONFLICT_AGAIN;
+		i->exclusive = 0;
+	} else if (i->remote && there.has_digest && i->object.has_digest &&
+		   there.size == i->object.size &&
+		   !memcmp(there.digest, i->object.digest, DIGEST_LEN)) {
+		verdict = CONFLICT_AGAIN;
+	} else if (!i->exclusive && there.has_digest && there.size == c->size &&
+		   !memcmp(there.digest, c->digest, DIGEST_LEN)) {
+		verdict = CONFLICT_OURS; /* whoever wrote it, it is there */
+	}
+	if (verdict == CONFLICT_AGAIN) {
+		i->object = there;
+		i->remote = 1;
+		inode_changed(i);
+	}
+	(void)pthread_mutex_unlock(&i->lock);
+	return verdict;
+}
+
+/* One conditional PUT of what `head` and `src` say. */
+static int put_once(struct commit *c, const struct store_source *src,
+		    const struct store_head *head, struct store_stat *st)
+{
 	struct store_error error = { 0 };
 	struct store_call call = { .error = &error };
-	struct meta meta;
-	struct store_head head = { .meta = &meta };
 	struct object base;
-	int err = 0, remote;
+	int err, remote;
 
 	(void)pthread_mutex_lock(&c->inode->lock);
 	base = c->inode->object;
 	remote = c->inode->remote;
 	(void)pthread_mutex_unlock(&c->inode->lock);
+	if (remote)
+		call.if_match = base.etag[0] ? base.etag : NULL;
+	else
+		call.if_absent = 1;
+	err = c->v->conf.store->ops->put(c->v->conf.store, c->key.text, src,
+					 head, &call, st);
+	if (!err || err == -EEXIST || err == -ESTALE)
+		return err;
+	remember_attempt(c, head->meta);
+	log_error("store %s: %s", c->key.text, reason(err, &error));
+	return err;
+}
+
+static int put_until_settled(struct commit *c, const struct store_source *src,
+			     const struct store_head *head,
+			     struct store_stat *st)
+{
+	int err = -ESTALE, exclusive;
+
+	for (int tries = 0; tries < PUT_TRIES; tries++) {
+		err = put_once(c, src, head, st);
+		if (err != -EEXIST && err != -ESTALE)
+			return err;
+		switch (look_at_conflict(c, head->meta, st)) {
+		case CONFLICT_OURS:
+			return 0;
+		case CONFLICT_AGAIN:
+			continue;
+		default:
+			break;
+		}
+		break;
+	}
+	(void)pthread_mutex_lock(&c->inode->lock);
+	exclusive = c->inode->exclusive;
+	(void)pthread_mutex_unlock(&c->inode->lock);
+	volume_count(c->v, &c->v->stats.conflicts, 1);
+	log_error(
+		"%s: somebody else stored another version since it was opened: not replaced",
+		c->key.text);
+	return err == -EEXIST && exclusive ? -EEXIST : -ESTALE;
+}
+
+static int put_file(struct commit *c, struct store_stat *st)
+{
+	struct store_source src = { .len = c->delta ? c->delta_len : c->size,
+				    .read = read_source,
+				    .arg = c->delta ? c->delta
+						    : c->inode->spool };
+	uint8_t sums_digest[DIGEST_LEN];
+	struct object_facts facts = { .name = c->name,
+				      .size = c->size,
+				      .digest = c->digest,
+				      .attr = &c->attr };
+	struct meta meta;
+	struct store_head head = { .meta = &meta };
+	int err = 0;
+
 	if (c->size >= CANDIDATE_MIN)
 		facts.sketch = &c->sketch;
 	if (c->delta) {
@@ -173,20 +267,12 @@ static int put_file(struct commit *c, struct store_stat *st)
 	}
 	if (!err)
 		err = object_write(&facts, &meta);
+	if (!err)
+		err = put_until_settled(c, &src, &head, st);
 	if (err)
 		return err;
-	if (remote)
-		call.if_match = base.etag[0] ? base.etag : NULL;
-	else
-		call.if_absent = 1;
-	err = c->v->conf.store->ops->put(c->v->conf.store, c->key.text, &src,
-					 &head, &call, st);
-	if (err == -EEXIST || err == -ESTALE)
-		return settle_conflict(c, &meta, err, st);
-	if (err) {
-		log_error("store %s: %s", c->key.text, reason(err, &error));
-		return err;
-	}
+	if (!st->len)
+		st->len = src.len;
 	st->meta = meta;
 	memcpy(st->content_type, c->delta ? OBJECT_TYPE : "",
 	       c->delta ? sizeof(OBJECT_TYPE) : 1);
@@ -240,6 +326,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 	inode_set_object(i, &obj);
 	i->unsaved = 0;
 	i->exclusive = 0;
+	i->attempt.known = 0;
 	i->pages_valid = 1;
 	now = i->attr;
 	(void)pthread_mutex_unlock(&i->lock);
@@ -286,6 +373,20 @@ static int run(struct commit *c)
 	return err;
 }
 
+/*
+ * Unlinked here, it lives for its handles only.  But where somebody else took
+ * its name away, who writes must hear that it is stored nowhere.
+ */
+static int nameless(struct inode *i, int err)
+{
+	if (err != -ESTALE)
+		return err;
+	if (!names_is_superseded(i->volume, i))
+		return 0;
+	volume_count(i->volume, &i->volume->stats.conflicts, 1);
+	return -ESTALE;
+}
+
 int inode_commit_locked(struct inode *i, enum commit_when when)
 {
 	struct commit c = { .v = i->volume, .inode = i };
@@ -297,8 +398,7 @@ int inode_commit_locked(struct inode *i, enum commit_when when)
 		goto unlock;
 	err = names_where(c.v, i, &c.dir, &c.name);
 	if (err) {
-		err = err == -ESTALE ? 0
-				     : err; /* unlinked: for its handles only */
+		err = nameless(i, err);
 		goto unlock;
 	}
 	err = run(&c);
@@ -315,12 +415,13 @@ unlock:
 
 int inode_commit(struct inode *i, enum commit_when when)
 {
+	struct inode *dir;
 	int err;
 
-	(void)pthread_rwlock_rdlock(&i->volume->tree);
 	(void)pthread_mutex_lock(&i->commit);
+	dir = inode_enter(i);
 	err = inode_commit_locked(i, when);
+	inode_leave(dir);
 	(void)pthread_mutex_unlock(&i->commit);
-	(void)pthread_rwlock_unlock(&i->volume->tree);
 	return err;
 }

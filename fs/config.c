@@ -56,9 +56,10 @@ int config_load(struct options *o, const char *path, int required,
 	err = ferror(f) ? errno ? errno : EIO : 0;
 	(void)fclose(f);
 	if (err) {
-		(void)snprintf(why, OPTION_WHY,
-			       "config file %.180s: %s: give config= the path of a readable file",
-			       path, strerrordesc_np(err));
+		(void)snprintf(
+			why, OPTION_WHY,
+			"config file %.180s: %s: give config= the path of a readable file",
+			path, strerrordesc_np(err));
 		return -err;
 	}
 	if (!line)

@@ -68,7 +68,7 @@ static int content_follow(struct inode *i, const struct store_call *call)
 	if (i->remote && now.has_digest && i->object.has_digest &&
 	    now.size == i->object.size &&
 	    !memcmp(now.digest, i->object.digest, DIGEST_LEN))
-		i->object = now;
+		inode_set_object(i, &now);
 	else
 		err = strcmp(now.etag, i->object.etag) != 0 ? -ESTALE : 0;
 	(void)pthread_mutex_unlock(&i->lock);
@@ -153,6 +153,10 @@ int inode_spool_upto(struct inode *i, const struct request *rq, uint64_t len)
 		return err;
 	(void)pthread_rwlock_wrlock(&i->data);
 	i->spool = spool;
+	(void)pthread_mutex_lock(&i->lock);
+	i->spooled = 1;
+	inode_changed(i);
+	(void)pthread_mutex_unlock(&i->lock);
 	(void)pthread_rwlock_unlock(&i->data);
 	return 0;
 }
@@ -170,6 +174,7 @@ void inode_touched(struct inode *i, uint64_t size)
 	i->size = size;
 	i->attr.mtime = i->attr.ctime = now;
 	i->unsaved = 1;
+	inode_changed(i);
 	(void)pthread_mutex_unlock(&i->lock);
 }
 

@@ -179,9 +179,7 @@ int dirstream_open(struct volume *v, const struct request *rq,
 	d->v = v;
 	d->dir = dir;
 	inode_pin(dir);
-	(void)pthread_rwlock_rdlock(&v->tree);
 	err = fill(d, rq);
-	(void)pthread_rwlock_unlock(&v->tree);
 	if (err) {
 		dirstream_close(d);
 		return err;

@@ -302,7 +302,27 @@ int fetch_reference(struct fetch *f, const struct store_call *call,
 		close_all(f);
 	f->call = NULL;
 	(void)pthread_mutex_unlock(&f->lock);
-	return err == -EBADMSG ? -EIO : err;
+	return err;
+}
+
+/* Does it start as our containers do?  1, 0 or -errno. */
+static int starts_as_ours(struct volume *v, const struct store_call *call,
+			  const char *key, const struct object *obj)
+{
+	struct store_call pinned = *call;
+	struct bytes start = BYTES_INIT;
+	size_t len = sizeof(DELTA_MAGIC) - 1;
+	int ours = 0;
+
+	if (obj->stored < len)
+		return 0;
+	pinned.if_match = obj->etag[0] ? obj->etag : NULL;
+	ours = v->conf.store->ops->get(v->conf.store, key, 0, len, &pinned,
+				       take, &start, NULL);
+	if (!ours)
+		ours = !memcmp(start.data, DELTA_MAGIC, len);
+	bytes_clear(&start);
+	return ours;
 }
 
 int fetch_describe(struct volume *v, const struct store_call *call,
@@ -317,16 +337,26 @@ int fetch_describe(struct volume *v, const struct store_call *call,
 		return err;
 	err = fetch_reference(f, call, &info);
 	fetch_free(f);
-	if (err == -EIO || err == -ENOTSUP) {
-		/* It only claims to be ours: show it as what it is. */
-		log_warning(
-			"%s: not a container this version can read: shown as it is stored",
-			key);
+	if (err == -EBADMSG) {
+		err = starts_as_ours(v, call, key, obj);
+		if (err > 0)
+			log_error(
+				"%s: a damaged container: restore it from another copy",
+				key);
+		if (err)
+			return err > 0 ? -EIO : err;
+		/* It only claims to be ours: shown as what it is. */
+		log_warning("%s: has our content type, but is no container",
+			    key);
 		obj->form = OBJECT_FOREIGN;
 		obj->size = obj->stored;
 		obj->has_digest = 0;
 		return 0;
 	}
+	if (err == -ENOTSUP)
+		log_error(
+			"%s: written by a newer version: upgrade mount.deltaglider",
+			key);
 	if (err)
 		return err;
 	obj->size = info.target_len;

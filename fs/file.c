@@ -82,11 +82,11 @@ int volume_open(struct volume *v, const struct request *rq, struct inode *i,
 
 	if (writes && v->conf.read_only)
 		return -EROFS;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	err = inode_refresh(i, rq);
+	if (!err && names_is_superseded(v, i))
+		err = -ESTALE; /* the kernel looks the name up again */
 	if (!err)
 		err = open_existing(i, rq, flags, out);
-	(void)pthread_rwlock_unlock(&v->tree);
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&i->lock);
@@ -112,7 +112,7 @@ static int new_file(struct volume *v, const struct request *rq,
 				 .atime = now,
 				 .mtime = now,
 				 .ctime = now };
-	i->dirty = i->unsaved = i->pages_valid = 1;
+	i->dirty = i->unsaved = i->spooled = i->pages_valid = 1;
 	i->exclusive = !!(c->flags & O_EXCL);
 	err = inode_new_spool(i, &i->spool);
 	if (err) {
@@ -140,7 +140,6 @@ int volume_create(struct volume *v, const struct request *rq,
 	err = new_file(v, rq, c, &i);
 	if (err)
 		return err;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	err = names_claim(v, c->parent, c->name, i, &had);
 	if (!err && had && c->flags & O_EXCL)
 		err = -EEXIST;
@@ -148,7 +147,6 @@ int volume_create(struct volume *v, const struct request *rq,
 		err = open_existing(had, rq, c->flags, h);
 	else if (!err)
 		err = handle_new(i, c->flags, h);
-	(void)pthread_rwlock_unlock(&v->tree);
 	names_changed(v, c->parent, c->name);
 	if (!err && had) {
 		inode_hold(had);
@@ -264,12 +262,16 @@ void inode_settle(struct inode *i)
 	if (!i->opens) {
 		spool = i->spool;
 		i->spool = NULL;
-		lost = i->dirty && !i->gone;
+		lost = i->dirty && !i->gone; /* unlinked here: meant to go */
 		i->dirty = 0;
 	}
 	(void)pthread_mutex_unlock(&v->lock);
 	(void)pthread_mutex_lock(&i->lock);
 	never = lost && !i->remote;
+	if (spool) {
+		i->spooled = 0;
+		inode_changed(i);
+	}
 	if (spool && i->unsaved) {
 		i->unsaved = 0;
 		i->checked_ms = 0;

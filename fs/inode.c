@@ -181,6 +181,10 @@ static struct inode *detach(struct volume *v, struct inode *i)
 	if (!parent)
 		return NULL;
 	unhash(v, i);
+	for (struct inode *up = parent; up; up = up->parent)
+		up->busy -= i->busy; /* what goes on below is not theirs now */
+	if (i->busy)
+		(void)pthread_cond_broadcast(&v->tree_changed);
 	free(i->name);
 	i->name = NULL;
 	i->parent = NULL;
@@ -206,9 +210,11 @@ static void attach(struct volume *v, struct inode *dir, char *name,
 {
 	size_t slot = slot_of(dir, name);
 
+	for (struct inode *up = dir; up; up = up->parent)
+		up->busy += i->busy;
 	i->name = name;
 	i->parent = dir;
-	i->gone = 0;
+	i->gone = i->superseded = 0;
 	dir->pins++;
 	i->hash_next = v->names[slot];
 	v->names[slot] = i;
@@ -311,14 +317,45 @@ int names_where(struct volume *v, struct inode *i, struct inode **parent,
 	return err;
 }
 
+int names_supersede(struct volume *v, struct inode *i, uint64_t generation)
+{
+	struct inode *parent = NULL, *dead = NULL;
+	int same;
+
+	(void)pthread_mutex_lock(&v->lock);
+	(void)pthread_mutex_lock(&i->lock);
+	same = i->generation + atomic_load(&v->moves) == generation;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (same)
+		parent = detach(v, i);
+	if (parent) {
+		i->gone = 0;
+		i->superseded = 1;
+		dead = drop_pin(parent);
+	}
+	(void)pthread_mutex_unlock(&v->lock);
+	destroy(dead);
+	return same;
+}
+
 int names_is_gone(struct volume *v, struct inode *i)
 {
 	int gone;
 
 	(void)pthread_mutex_lock(&v->lock);
-	gone = i->gone;
+	gone = i->gone || i->superseded;
 	(void)pthread_mutex_unlock(&v->lock);
 	return gone;
+}
+
+int names_is_superseded(struct volume *v, struct inode *i)
+{
+	int superseded;
+
+	(void)pthread_mutex_lock(&v->lock);
+	superseded = i->superseded;
+	(void)pthread_mutex_unlock(&v->lock);
+	return superseded;
 }
 
 void names_changed(struct volume *v, struct inode *dir, const char *name)
@@ -329,7 +366,8 @@ void names_changed(struct volume *v, struct inode *dir, const char *name)
 uint64_t names_change_count(struct volume *v, struct inode *dir,
 			    const char *name)
 {
-	return atomic_load(&v->changes[slot_of(dir, name)]);
+	return atomic_load(&v->changes[slot_of(dir, name)]) +
+	       atomic_load(&v->moves);
 }
 
 /* Under volume.lock: write `i`'s path and a '/' so that it ends at `end`. */
@@ -389,8 +427,19 @@ int key_of_inode(struct volume *v, struct inode *i, struct key *out)
 	return err;
 }
 
+uint64_t inode_generation(struct inode *i)
+{
+	uint64_t generation;
+
+	(void)pthread_mutex_lock(&i->lock);
+	generation = i->generation + atomic_load(&i->volume->moves);
+	(void)pthread_mutex_unlock(&i->lock);
+	return generation;
+}
+
 void inode_set_object(struct inode *i, const struct object *obj)
 {
+	inode_changed(i);
 	i->object = *obj;
 	i->remote = 1;
 	i->size = obj->size;

@@ -15,6 +15,13 @@
 struct catalogue;
 struct pagefile;
 
+/* A PUT that was sent and not answered: it may have taken effect. */
+struct attempt {
+	int known;
+	uint8_t digest[DIGEST_LEN];
+	char created[40]; /* its dg-created-at */
+};
+
 struct inode {
 	struct volume *volume;
 	uint64_t number; /* st_ino */
@@ -29,7 +36,10 @@ struct inode {
 	uint64_t lookups; /* the kernel's */
 	unsigned pins; /* ours: children, handles, calls under way */
 	unsigned opens; /* handles */
-	int gone; /* unlinked, replaced or superseded: no name is ours */
+	unsigned busy; /* changes under way here and below: see fs/tree.h */
+	int moving;
+	int gone; /* unlinked or replaced here: nobody else wants its bytes */
+	int superseded; /* the bucket has another file, or none, under its name */
 
 	pthread_mutex_t commit;
 
@@ -40,12 +50,16 @@ struct inode {
 
 	/* Under lock. */
 	pthread_mutex_t lock;
+	uint64_t generation; /* of all below; see inode_changed() */
 	struct attr attr;
 	uint64_t size; /* bytes, as stat shows */
 	int remote; /* `object` is what the bucket has under our name */
 	struct object object;
 	int unsaved; /* mirrors `dirty`, for those who must not wait for data */
+	int spooled; /* mirrors `spool`, likewise */
 	int exclusive; /* made with O_EXCL and not stored yet */
+	struct attempt
+		attempt; /* what may be in the bucket without our knowing */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
 	int pages_valid; /* the kernel's pages show `object` */
 	int marker; /* directory: its marker object exists */
@@ -60,8 +74,10 @@ struct volume {
 	struct store_caps caps;
 	struct inode *root;
 	atomic_uint_fast64_t next_number;
-	pthread_rwlock_t tree;
 	pthread_mutex_t lock;
+	pthread_cond_t tree_changed; /* with lock: see fs/tree.h */
+	int move_under_way;
+	atomic_uint_fast64_t moves; /* of directories, so far */
 	struct inode *names[NAME_SLOTS];
 	/* Changed at every local change of a name: see fs/lookup.c. */
 	atomic_uint_fast64_t changes[NAME_SLOTS];
@@ -101,15 +117,21 @@ MUST_CHECK int names_add(struct volume *v, struct inode *dir, const char *name,
 MUST_CHECK int names_claim(struct volume *v, struct inode *dir,
 			   const char *name, struct inode *i,
 			   struct inode **had);
-/* Take the name away: it is gone. */
+/* Take the name away: it was unlinked here. */
 void names_remove(struct volume *v, struct inode *i);
+/*
+ * Take the name away because the bucket has another file under it, or none,
+ * unless something changed since `generation`: then 0, and nothing is done.
+ */
+int names_supersede(struct volume *v, struct inode *i, uint64_t generation);
 /* Children in memory, pinned; *out for free().  0 or -ENOMEM. */
 MUST_CHECK int names_children(struct volume *v, struct inode *dir,
 			      struct inode ***out, size_t *n);
 /* A pinned copy of parent and name; -ESTALE if it has none. */
 MUST_CHECK int names_where(struct volume *v, struct inode *i,
 			   struct inode **parent, char **name);
-int names_is_gone(struct volume *v, struct inode *i);
+int names_is_gone(struct volume *v, struct inode *i); /* or superseded */
+int names_is_superseded(struct volume *v, struct inode *i);
 
 /* Count a change of that name, so that a lookup under way starts over. */
 void names_changed(struct volume *v, struct inode *dir, const char *name);
@@ -121,6 +143,16 @@ void volume_count(struct volume *v, uint64_t *counter, uint64_t n);
 void inode_stat(struct inode *i, struct stat *out);
 int inode_fresh(struct inode *i); /* need not ask the bucket now */
 int inode_local(struct inode *i); /* has what the bucket has not */
+
+/*
+ * Under inode.lock: attributes, version or state changed.  Whoever asked the
+ * bucket before that has an old answer, and is told so by the number.
+ */
+static inline void inode_changed(struct inode *i)
+{
+	i->generation++;
+}
+uint64_t inode_generation(struct inode *i);
 
 /* The bucket has `obj` under our name now; under inode.lock. */
 void inode_set_object(struct inode *i, const struct object *obj);
@@ -164,18 +196,18 @@ void inode_settle(struct inode *i);
 /* commit.c */
 enum commit_when { COMMIT_NOW, COMMIT_UNLESS_EMPTY };
 MUST_CHECK int inode_commit(struct inode *i, enum commit_when when);
-/* The same with inode.commit and volume.tree (for reading) held. */
+/* The same with inode.commit held and the tree entered. */
 MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
 /* Store new attributes of a file whose bytes are in the bucket, likewise. */
 MUST_CHECK int inode_commit_attr(struct inode *i, const struct attr *a);
 
 /* names.c */
-/* A marker for `dir`, so that it stays when it is empty; tree held. */
+/* A marker for `dir`, so that it stays when it is empty; tree entered. */
 MUST_CHECK int directory_keep(struct volume *v, struct inode *dir);
 /* Nothing below but the marker?  0, -ENOTEMPTY, -EBUSY; `key` has its '/'. */
 MUST_CHECK int directory_empty(struct volume *v, const struct request *rq,
 			       struct inode *dir, const struct key *key);
-/* rename_dir.c; tree held for writing.  `to`: an empty directory, or NULL. */
+/* rename_dir.c; within tree_move_begin().  `to`: an empty directory, or NULL. */
 MUST_CHECK int rename_directory(struct volume *v, const struct request *rq,
 				const struct rename *r, struct inode *from,
 				struct inode *to);

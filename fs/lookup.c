@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fs/fetch.h"
@@ -134,40 +133,47 @@ static int same_content(const struct object *a, const struct object *b)
 	       a->stored == b->stored;
 }
 
-/*
- * The bucket was asked and said `r`.  1 if the inode is (still, or from now
- * on) that; 0 if it has become another file under a handle's feet.
- */
-static int adopt(struct inode *i, const struct resolved *r)
+enum verdict {
+	KEPT, /* it is what it was, or what we know is newer than the answer */
+	TAKEN, /* nobody holds it open: it is the new version from now on */
+	ANOTHER /* it has become another file under a handle's feet */
+};
+
+/* The bucket was asked when the inode was of that generation, and said `r`. */
+static enum verdict adopt(struct inode *i, const struct resolved *r,
+			  uint64_t generation)
 {
+	enum verdict verdict = KEPT;
 	unsigned opens;
 	int same;
 
 	if (i->directory != r->directory)
-		return 0;
+		return ANOTHER;
 	(void)pthread_mutex_lock(&i->volume->lock);
 	opens = i->opens;
 	(void)pthread_mutex_unlock(&i->volume->lock);
 	(void)pthread_mutex_lock(&i->lock);
-	if (i->unsaved) {
-		same = 1;
+	if (i->generation + atomic_load(&i->volume->moves) != generation)
 		goto unlock;
-	}
 	same = i->directory ||
 	       (i->remote && same_content(&i->object, &r->object));
-	if (same || !opens) {
-		i->attr = r->attr;
-		i->marker = r->marker;
-		i->checked_ms = clock_ms();
-		if (!same)
-			i->pages_valid = 0;
-		if (!i->directory)
-			inode_set_object(i, &r->object);
-		same = 1;
+	if (!same && (opens || i->spooled)) {
+		verdict = ANOTHER;
+		goto unlock;
+	}
+	i->attr = r->attr;
+	i->marker = r->marker;
+	i->checked_ms = clock_ms();
+	inode_changed(i);
+	if (!i->directory)
+		inode_set_object(i, &r->object);
+	if (!same) {
+		i->pages_valid = 0;
+		verdict = TAKEN;
 	}
 unlock:
 	(void)pthread_mutex_unlock(&i->lock);
-	return same;
+	return verdict;
 }
 
 int inode_of(struct volume *v, struct inode *dir, const char *name,
@@ -198,53 +204,60 @@ int inode_of(struct volume *v, struct inode *dir, const char *name,
 	return 0;
 }
 
+/* What the bucket says of an inode that is known; -EAGAIN: ask once more. */
+static int settle_known(struct volume *v, struct inode *i, int err,
+			const struct resolved *r, uint64_t generation)
+{
+	if (err && err != -ENOENT)
+		return err;
+	if (inode_local(i) || inode_generation(i) != generation)
+		return 0;
+	if (!err && adopt(i, r, generation) != ANOTHER)
+		return 0;
+	if (!names_supersede(v, i, generation))
+		return 0;
+	return err ? err : -EAGAIN;
+}
+
 /* One try; -EAGAIN if the name changed meanwhile. */
 static int lookup_once(struct volume *v, const struct request *rq,
 		       struct inode *dir, const char *name, struct inode **out)
 {
 	struct inode *i = names_find(v, dir, name);
-	uint64_t count = names_change_count(v, dir, name);
+	uint64_t count = names_change_count(v, dir, name), generation = 0;
 	struct resolved r;
 	struct key key;
-	int err;
+	int err = 0;
 
 	if (i && inode_fresh(i))
 		goto found;
+	if (i)
+		generation = inode_generation(i);
 	err = key_of(v, dir, name, &key);
 	if (err == -ESTALE)
 		err = -ENOENT;
 	if (!err)
 		err = resolve(v, rq, &key, &r);
-	if (names_change_count(v, dir, name) != count) {
-		err = -EAGAIN;
-		goto unpin;
-	}
-	if (i && inode_local(i))
-		goto found;
-	if (err == -ENOENT && i)
-		names_remove(v, i);
-	if (err)
-		goto unpin;
-	if (r.directory) {
+	if (!err && r.directory) {
 		err = name_hidden(v, rq, dir, name);
-		if (err) {
-			err = err > 0 ? -ENOENT : err;
-			goto unpin;
-		}
+		if (err > 0)
+			err = -ENOENT;
 	}
-	if (i && adopt(i, &r))
+	if (i) {
+		err = settle_known(v, i, err, &r, generation);
 		goto found;
-	if (i)
-		names_remove(v, i);
-	err = inode_of(v, dir, name, &r, out);
-unpin:
+	}
+	if (names_change_count(v, dir, name) != count)
+		return -EAGAIN;
+	return err ? err : inode_of(v, dir, name, &r, out);
+
+found:
+	if (!err) {
+		inode_hold(i);
+		*out = i;
+	}
 	inode_unpin(i);
 	return err;
-found:
-	inode_hold(i);
-	inode_unpin(i);
-	*out = i;
-	return 0;
 }
 
 int volume_lookup(struct volume *v, const struct request *rq,
@@ -256,11 +269,9 @@ int volume_lookup(struct volume *v, const struct request *rq,
 	err = name_usable(v, parent, name);
 	if (err)
 		return err == -EPERM ? -ENOENT : err;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	err = -EAGAIN;
 	for (int i = 0; i < TRIES && err == -EAGAIN; i++)
 		err = lookup_once(v, rq, parent, name, out);
-	(void)pthread_rwlock_unlock(&v->tree);
 	if (!err && st)
 		inode_stat(*out, st);
 	return err == -EAGAIN ? -EBUSY : err;
@@ -278,34 +289,32 @@ static int refresh_directory(struct volume *v, const struct request *rq,
 int inode_refresh(struct inode *i, const struct request *rq)
 {
 	struct volume *v = i->volume;
-	struct inode *parent;
 	struct resolved r;
+	uint64_t generation;
 	struct key key;
 	unsigned opens;
-	uint64_t count;
-	char *name;
 	int err;
 
-	if (inode_fresh(i) || names_where(v, i, &parent, &name))
-		return 0; /* without a name it is what its handles opened */
-	count = names_change_count(v, parent, name);
+	if (inode_fresh(i))
+		return 0;
+	generation = inode_generation(i);
 	err = key_of_inode(v, i, &key);
+	if (err == -ESTALE)
+		return 0; /* without a name it is what its handles opened */
 	if (!err)
 		err = i->directory ? refresh_directory(v, rq, &key, &r)
 				   : resolve(v, rq, &key, &r);
-	if (names_change_count(v, parent, name) != count || inode_local(i)) {
-		err = 0; /* what we know is newer */
-	} else if (err == -ENOENT || err == -ESTALE ||
-		   (!err && !adopt(i, &r))) {
-		(void)pthread_mutex_lock(&v->lock);
-		opens = i->opens;
-		(void)pthread_mutex_unlock(&v->lock);
-		names_remove(v, i);
-		err = opens ? 0 : -ENOENT;
-	}
-	inode_unpin(parent);
-	free(name);
-	return err;
+	err = settle_known(v, i, err, &r, generation);
+	if (err != -ENOENT && err != -EAGAIN)
+		return err;
+	/* Another file, or none: its handles go on with what they opened. */
+	(void)pthread_mutex_lock(&v->lock);
+	opens = i->opens;
+	(void)pthread_mutex_unlock(&v->lock);
+	if (opens)
+		return 0;
+	return err == -ENOENT ? err
+			      : -ESTALE; /* the kernel looks it up again */
 }
 
 int volume_getattr(struct volume *v, const struct request *rq, struct inode *i,
@@ -313,9 +322,8 @@ int volume_getattr(struct volume *v, const struct request *rq, struct inode *i,
 {
 	int err;
 
-	(void)pthread_rwlock_rdlock(&v->tree);
+	(void)v; /* an inode knows its own */
 	err = inode_refresh(i, rq);
-	(void)pthread_rwlock_unlock(&v->tree);
 	if (!err)
 		inode_stat(i, out);
 	return err;

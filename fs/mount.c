@@ -63,9 +63,10 @@ static int fill_defaults(struct mounted *m, char why[OPTION_WHY])
 	uint64_t disk, room;
 
 	if (statvfs(o->cache_dir, &st)) {
-		(void)snprintf(why, OPTION_WHY,
-			       "cache directory %.150s: %s: make it, or give cache_dir= another",
-			       o->cache_dir, strerrordesc_np(errno));
+		(void)snprintf(
+			why, OPTION_WHY,
+			"cache directory %.150s: %s: make it, or give cache_dir= another",
+			o->cache_dir, strerrordesc_np(errno));
 		return -errno;
 	}
 	disk = (uint64_t)st.f_blocks * st.f_frsize;
@@ -103,8 +104,6 @@ static int open_cache(struct mounted *m, char why[OPTION_WHY])
 		log_info(
 			"removed %u cache director%s of mounts that were killed",
 			swept, swept == 1 ? "y" : "ies");
-	(void)snprintf(why, OPTION_WHY, "cache in %.200s",
-		       cachedir_path(m->cachedir));
 	err = aead_key_random(&m->key);
 	if (err)
 		return err;

@@ -5,6 +5,7 @@
 
 #include "fs/inode.h"
 #include "fs/log.h"
+#include "fs/tree.h"
 
 #define MARKER_TYPE "application/x-directory"
 
@@ -92,20 +93,20 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 	struct key key;
 	int err;
 
-	(void)pthread_rwlock_rdlock(&v->tree);
+	tree_enter(parent);
 	err = may_make(v, parent, name, &key);
 	if (!err)
 		err = key_slash(&key);
 	if (err)
-		goto unlock;
+		goto leave;
 	r.attr = new_attr(rq, S_IFDIR | (mode & 07777));
 	err = put_marker(v, &key, &r.attr);
 	if (err)
-		goto unlock;
+		goto leave;
 	names_changed(v, parent, name);
 	err = inode_of(v, parent, name, &r, out);
-unlock:
-	(void)pthread_rwlock_unlock(&v->tree);
+leave:
+	tree_leave(parent);
 	return err;
 }
 
@@ -128,7 +129,7 @@ int volume_symlink(struct volume *v, const struct request *rq,
 	struct key key;
 	int err;
 
-	(void)pthread_rwlock_rdlock(&v->tree);
+	tree_enter(parent);
 	r.attr = new_attr(rq, S_IFLNK | 0777);
 	facts.attr = &r.attr;
 	err = may_make(v, parent, name, &key);
@@ -140,13 +141,13 @@ int volume_symlink(struct volume *v, const struct request *rq,
 		err = v->conf.store->ops->put(v->conf.store, key.text, &src,
 					      &head, &call, &st);
 	if (err)
-		goto unlock;
+		goto leave;
 	st.meta = meta;
 	object_read(&r.object, &st);
 	names_changed(v, parent, name);
 	err = inode_of(v, parent, name, &r, out);
-unlock:
-	(void)pthread_rwlock_unlock(&v->tree);
+leave:
+	tree_leave(parent);
 	return err;
 }
 
@@ -173,14 +174,12 @@ int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
 		return err;
 	if (obj.stored >= PATH_MAX)
 		return -EIO;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	call.if_match = obj.etag[0] ? obj.etag : NULL;
 	err = key_of_inode(v, i, &key);
 	if (!err)
 		err = v->conf.store->ops->get(v->conf.store, key.text, 0,
 					      obj.stored, &call, take_link, out,
 					      NULL);
-	(void)pthread_rwlock_unlock(&v->tree);
 	return err;
 }
 
@@ -279,11 +278,11 @@ int volume_unlink(struct volume *v, const struct request *rq,
 		err = find_victim(v, rq, parent, name, &i);
 	if (err)
 		return err;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	(void)pthread_mutex_lock(&i->commit);
+	tree_enter(parent);
 	err = i->directory ? -EISDIR : unlink_locked(v, rq, parent, name, i);
+	tree_leave(parent);
 	(void)pthread_mutex_unlock(&i->commit);
-	(void)pthread_rwlock_unlock(&v->tree);
 	inode_unpin(i);
 	return err;
 }
@@ -359,7 +358,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		err = find_victim(v, rq, parent, name, &i);
 	if (err)
 		return err;
-	(void)pthread_rwlock_wrlock(&v->tree);
+	tree_enter(parent);
 	err = i->directory ? key_of(v, parent, name, &key) : -ENOTDIR;
 	if (!err)
 		err = key_slash(&key);
@@ -373,7 +372,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		names_remove(v, i);
 		names_changed(v, parent, name);
 	}
-	(void)pthread_rwlock_unlock(&v->tree);
+	tree_leave(parent);
 	inode_unpin(i);
 	return err;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fs/caller.h"
 #include "fs/ops.h"
 #include "fs/volume.h"
 
@@ -49,7 +50,8 @@ static inline struct handle *handle_at(const struct fuse_file_info *fi)
 
 static inline int interrupted(void *arg)
 {
-	return fuse_req_interrupted(arg);
+	return fuse_req_interrupted(arg) &&
+	       caller_is_dying(fuse_req_ctx(arg)->pid);
 }
 
 static inline struct request request_of(fuse_req_t req)

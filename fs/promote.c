@@ -148,8 +148,10 @@ static void tell_inode(struct commit *c, struct inode *i,
 
 	object_read(&obj, st);
 	(void)pthread_mutex_lock(&i->lock);
-	if (i->remote && !strcmp(i->object.etag, c->source.etag))
+	if (i->remote && !strcmp(i->object.etag, c->source.etag)) {
 		i->object = obj;
+		inode_changed(i);
+	}
 	(void)pthread_mutex_unlock(&i->lock);
 }
 

@@ -5,6 +5,7 @@
 #include "fs/choose.h"
 #include "fs/inode.h"
 #include "fs/log.h"
+#include "fs/tree.h"
 
 /* Both ends of a rename; `to` is NULL if nothing is there. */
 struct ends {
@@ -106,6 +107,7 @@ static int rename_local(struct volume *v, const struct rename *r,
 		(void)pthread_mutex_lock(&e->from->lock);
 		e->from->remote = 1;
 		e->from->object = obj;
+		inode_changed(e->from);
 		(void)pthread_mutex_unlock(&e->from->lock);
 	}
 	return rename_done(v, r, e->from);
@@ -155,11 +157,36 @@ static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
 	return copy_once(v, r, e, copied);
 }
 
+/*
+ * The old name goes, unless somebody stored another version there meanwhile:
+ * that stays.  Only a condition on the server closes the window.
+ */
+static int remove_old_name(struct volume *v, struct ends *e,
+			   const char *copied_etag)
+{
+	struct store_call call = { 0 };
+	int err;
+
+	if (v->caps.remove_if_match && copied_etag[0])
+		call.if_match = copied_etag;
+	err = v->conf.store->ops->remove(v->conf.store, e->from_key.text,
+					 &call);
+	if (err == -ESTALE)
+		log_warning(
+			"rename %s: another version was stored there meanwhile and stays",
+			e->from_key.text);
+	else if (err)
+		log_error(
+			"rename %s: it has its new name, but the old one could not be removed: %s",
+			e->from_key.text, strerrordesc_np(-err));
+	return err == -ESTALE ? 0 : err;
+}
+
 static int rename_remote(struct volume *v, const struct rename *r,
 			 struct ends *e)
 {
 	struct store_stat copied = { 0 };
-	struct store_call call = { 0 };
+	char was[STORE_ETAG_MAX];
 	struct object obj;
 	int err;
 
@@ -167,8 +194,10 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&e->from->lock);
+	memcpy(was, e->from->object.etag, sizeof(was));
 	memcpy(e->from->object.etag, copied.etag, sizeof(copied.etag));
 	e->from->checked_ms = clock_ms();
+	inode_changed(e->from);
 	obj = e->from->object;
 	(void)pthread_mutex_unlock(&e->from->lock);
 	choose_moved(v, r->from_parent, r->to_parent, e->from_key.text, &obj,
@@ -176,14 +205,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	err = rename_done(v, r, e->from);
 	if (!err)
 		err = directory_keep(v, r->from_parent);
-	if (!err)
-		err = v->conf.store->ops->remove(v->conf.store,
-						 e->from_key.text, &call);
-	if (err)
-		log_error(
-			"rename %s: it has its new name, but the old one could not be removed: %s",
-			e->from_key.text, strerrordesc_np(-err));
-	return err;
+	return err ? err : remove_old_name(v, e, was);
 }
 
 static int rename_file(struct volume *v, const struct request *rq,
@@ -194,6 +216,7 @@ static int rename_file(struct volume *v, const struct request *rq,
 	if (e->from == e->to)
 		return 0;
 	lock_both(e);
+	tree_enter_both(r->from_parent, r->to_parent);
 	err = find_keys(v, r, e);
 	(void)pthread_mutex_lock(&e->from->lock);
 	remote = e->from->remote;
@@ -204,7 +227,21 @@ static int rename_file(struct volume *v, const struct request *rq,
 		err = inode_keep_for_handles(e->to, rq);
 	if (!err)
 		err = remote ? rename_remote(v, r, e) : rename_local(v, r, e);
+	tree_leave_both(r->from_parent, r->to_parent);
 	unlock_both(e);
+	return err;
+}
+
+static int rename_tree(struct volume *v, const struct request *rq,
+		       const struct rename *r, struct ends *e)
+{
+	int err;
+
+	tree_move_begin(e->from);
+	err = find_keys(v, r, e);
+	if (!err)
+		err = rename_directory(v, rq, r, e->from, e->to);
+	tree_move_end(e->from);
 	return err;
 }
 
@@ -221,17 +258,9 @@ int volume_rename(struct volume *v, const struct request *rq,
 		err = name_usable(v, r->to_parent, r->to);
 	if (!err)
 		err = find_ends(v, rq, r, &e);
-	if (!err && e.from->directory) {
-		(void)pthread_rwlock_wrlock(&v->tree);
-		err = find_keys(v, r, &e);
-		if (!err)
-			err = rename_directory(v, rq, r, e.from, e.to);
-		(void)pthread_rwlock_unlock(&v->tree);
-	} else if (!err) {
-		(void)pthread_rwlock_rdlock(&v->tree);
-		err = rename_file(v, rq, r, &e);
-		(void)pthread_rwlock_unlock(&v->tree);
-	}
+	if (!err)
+		err = e.from->directory ? rename_tree(v, rq, r, &e)
+					: rename_file(v, rq, r, &e);
 	inode_unpin(e.from);
 	inode_unpin(e.to);
 	return err;

@@ -14,8 +14,15 @@
  */
 #define THREADS 16
 
+struct moved {
+	char *rest; /* of the key, below the directory */
+	char etag
+		[STORE_ETAG_MAX]; /* as listed: this version is copied, and removed */
+	int copied;
+};
+
 struct keys {
-	char **v; /* below `from`, without it */
+	struct moved *v;
 	size_t n, cap;
 };
 
@@ -24,7 +31,6 @@ struct move {
 	struct inode *dir; /* that is moved */
 	struct key from, to; /* with their '/' */
 	struct keys keys;
-	unsigned char *copied; /* by number of key */
 };
 
 static int on_key(void *arg, const char *key, const struct store_stat *st,
@@ -33,23 +39,28 @@ static int on_key(void *arg, const char *key, const struct store_stat *st,
 	struct move *m = arg;
 	const char *rest = key + strlen(m->from.text);
 	size_t len = strlen(rest);
+	struct moved *one;
 
-	(void)st;
 	(void)is_prefix;
 	if (!strcmp(rest, ".dg/format") ||
 	    (len > 11 && !strcmp(rest + len - 11, "/.dg/format")))
 		return -EBUSY; /* another mount's prefix: its keys are absolute */
 	if (m->keys.n == m->keys.cap) {
 		size_t cap = m->keys.cap ? 2 * m->keys.cap : 256;
-		char **p = reallocarray((void *)m->keys.v, cap, sizeof(char *));
+		struct moved *p = reallocarray(m->keys.v, cap, sizeof(*p));
 
 		if (!p)
 			return -ENOMEM;
 		m->keys.v = p;
 		m->keys.cap = cap;
 	}
-	m->keys.v[m->keys.n] = strdup(rest);
-	return m->keys.v[m->keys.n++] ? 0 : -ENOMEM;
+	one = &m->keys.v[m->keys.n];
+	*one = (struct moved){ .rest = strdup(rest) };
+	if (!one->rest)
+		return -ENOMEM;
+	memcpy(one->etag, st->etag, sizeof(one->etag));
+	m->keys.n++;
+	return 0;
 }
 
 static int join(const struct key *dir, const char *rest, struct key *out)
@@ -101,39 +112,56 @@ static int copy_key(void *arg, size_t k)
 {
 	struct move *m = arg;
 	struct store_error error = { 0 };
+	const char *etag = m->keys.v[k].etag;
 	struct store_call call = { .error = &error };
 	struct store *s = m->v->conf.store;
 	struct store_stat st = { 0 };
 	struct key from, to;
 	int err;
 
-	err = join(&m->from, m->keys.v[k], &from);
+	if (m->v->caps.copy_if_match && etag[0])
+		call.if_match = etag;
+
+	err = join(&m->from, m->keys.v[k].rest, &from);
 	if (!err)
-		err = join(&m->to, m->keys.v[k], &to);
+		err = join(&m->to, m->keys.v[k].rest, &to);
 	if (!err)
 		err = s->ops->copy(s, from.text, to.text, NULL, &call, &st);
+	if (err == -ESTALE) {
+		/* A newer version: it moves, and also stays where it is. */
+		call.if_match = NULL;
+		err = s->ops->copy(s, from.text, to.text, NULL, &call, &st);
+	}
 	if (err == -ENOENT)
 		return 0; /* removed by somebody else meanwhile */
 	if (err) {
-		log_error("rename %s: %s", m->keys.v[k], reason(err, &error));
+		log_error("rename %s: %s", m->keys.v[k].rest,
+			  reason(err, &error));
 		return err == -EFBIG ? -EXDEV : err;
 	}
-	m->copied[k] = 1;
-	tell_inode(m, m->keys.v[k], st.etag);
+	m->keys.v[k].copied = 1;
+	tell_inode(m, m->keys.v[k].rest, st.etag);
 	return 0;
 }
 
-static int remove_key(struct move *m, const struct key *dir, size_t k)
+static int remove_key(struct move *m, const struct key *dir, size_t k,
+		      const char *etag)
 {
 	struct store_error error = { 0 };
-	struct store_call call = { .error = &error };
+	struct store_call call = { .error = &error, .if_match = etag };
 	struct key key;
 	int err;
 
-	err = join(dir, m->keys.v[k], &key);
+	err = join(dir, m->keys.v[k].rest, &key);
 	if (!err)
 		err = m->v->conf.store->ops->remove(m->v->conf.store, key.text,
 						    &call);
+	if (err == -ESTALE) {
+		log_warning(
+			"rename: another version of %s was stored meanwhile and stays",
+			key.text);
+		return 0;
+	}
 	if (err)
 		log_error("remove %s: %s", key.text, reason(err, &error));
 	return err;
@@ -143,16 +171,20 @@ static int remove_old(void *arg, size_t k)
 {
 	struct move *m = arg;
 
-	return m->copied[k] ? remove_key(m, &m->from, k) : 0;
+	const char *etag = m->keys.v[k].etag;
+
+	if (!m->keys.v[k].copied)
+		return 0;
+	return remove_key(m, &m->from, k, etag[0] ? etag : NULL);
 }
 
 static int remove_new(void *arg, size_t k)
 {
 	struct move *m = arg;
 
-	if (m->copied[k] && remove_key(m, &m->to, k))
+	if (m->keys.v[k].copied && remove_key(m, &m->to, k, NULL))
 		log_warning("%s%s is left over from a rename that failed",
-			    m->to.text, m->keys.v[k]);
+			    m->to.text, m->keys.v[k].rest);
 	return 0;
 }
 
@@ -187,9 +219,6 @@ static int move_all(struct move *m, const struct rename *r)
 	err = s->ops->list(s, &what, &call, on_key, m);
 	if (err)
 		return err;
-	m->copied = calloc(m->keys.n ? m->keys.n : 1, 1);
-	if (!m->copied)
-		return -ENOMEM;
 	err = parallel_for(m->keys.n, THREADS, copy_key, m);
 	if (err) {
 		(void)parallel_for(m->keys.n, THREADS, remove_new, m);
@@ -232,8 +261,7 @@ int rename_directory(struct volume *v, const struct request *rq,
 	if (!err)
 		err = move_all(&m, r);
 	for (size_t i = 0; i < m.keys.n; i++)
-		free(m.keys.v[i]);
-	free((void *)m.keys.v);
-	free(m.copied);
+		free(m.keys.v[i].rest);
+	free(m.keys.v);
 	return err;
 }

@@ -4,6 +4,7 @@
 #include "fs/content.h"
 #include "fs/inode.h"
 #include "fs/log.h"
+#include "fs/tree.h"
 
 static void apply(struct attr *a, const struct stat *want, int which)
 {
@@ -61,6 +62,7 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	if (i->remote && !strcmp(i->object.etag, st.etag))
 		memcpy(i->object.etag, copied.etag, sizeof(copied.etag));
 	i->checked_ms = clock_ms();
+	inode_changed(i);
 	(void)pthread_mutex_unlock(&i->lock);
 out:
 	if (err)
@@ -78,6 +80,7 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 	(void)pthread_mutex_lock(&i->lock);
 	before = i->attr;
 	apply(&i->attr, want, which);
+	inode_changed(i);
 	after = i->attr;
 	waits = i->unsaved || (!i->directory && !i->remote);
 	(void)pthread_mutex_unlock(&i->lock);
@@ -89,6 +92,7 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 	if (err) {
 		(void)pthread_mutex_lock(&i->lock);
 		i->attr = before;
+		inode_changed(i);
 		(void)pthread_mutex_unlock(&i->lock);
 	}
 	return err;
@@ -119,24 +123,24 @@ int volume_setattr(struct volume *v, const struct request *rq, struct inode *i,
 		   const struct change *c, struct stat *out)
 {
 	int which = c->which;
+	struct inode *dir;
 	int err;
 
 	if (v->conf.read_only)
 		return -EROFS;
-	(void)pthread_rwlock_rdlock(&v->tree);
 	err = inode_refresh(i, rq);
 	if (err)
-		goto unlock_tree;
+		return err;
 	(void)pthread_mutex_lock(&i->commit);
+	dir = inode_enter(i);
 	if (which & SET_SIZE)
 		err = set_size(i, rq, (uint64_t)c->want->st_size, !c->handle);
 	if (!err && which & ~SET_SIZE)
 		err = set_attr(i, c->want, which & ~SET_SIZE);
+	inode_leave(dir);
 	(void)pthread_mutex_unlock(&i->commit);
 	if (!c->handle)
 		inode_settle(i);
-unlock_tree:
-	(void)pthread_rwlock_unlock(&v->tree);
 	if (!err)
 		inode_stat(i, out);
 	return err;

@@ -45,7 +45,7 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 		v->conf.encoders = 1;
 	conf->store->ops->caps(conf->store, &v->caps);
 	atomic_init(&v->next_number, 1);
-	(void)pthread_rwlock_init(&v->tree, NULL);
+	(void)pthread_cond_init(&v->tree_changed, NULL);
 	(void)pthread_mutex_init(&v->lock, NULL);
 	(void)pthread_mutex_init(&v->gate, NULL);
 	(void)pthread_cond_init(&v->gate_open, NULL);
@@ -140,7 +140,7 @@ void volume_free(struct volume *v)
 	(void)pthread_cond_destroy(&v->gate_open);
 	(void)pthread_mutex_destroy(&v->gate);
 	(void)pthread_mutex_destroy(&v->lock);
-	(void)pthread_rwlock_destroy(&v->tree);
+	(void)pthread_cond_destroy(&v->tree_changed);
 	free(v->prefix);
 	free(v);
 }

@@ -24,10 +24,9 @@ struct refs;
  *
  * Locks, always taken in this order, none but the first three ever held
  * across the network:
- *	volume.tree	(rwlock) for writing by a rename of a directory, which
- *			moves every key below it; for reading by whatever
- *			uses a key while it talks to the bucket
  *	inode.commit	(mutex) one commit, copy-up or rename of a file at a time
+ *	the tree	(fs/tree.h) who changes what keys hold, against the rename
+ *			of a directory above them
  *	inode.data	(rwlock) a file's unsaved bytes: a commit holds it for
  *			reading, across the network, so that reads go on and
  *			writers wait for a whole upload
