@@ -18,6 +18,7 @@ struct handle {
 static int handle_new(struct inode *i, int flags, struct handle **out)
 {
 	struct handle *h = calloc(1, sizeof(*h));
+	int went;
 
 	if (!h)
 		return -ENOMEM;
@@ -25,9 +26,23 @@ static int handle_new(struct inode *i, int flags, struct handle **out)
 	h->flags = flags;
 	(void)pthread_mutex_init(&h->lock, NULL);
 	(void)pthread_mutex_lock(&i->volume->lock);
-	i->pins++;
-	i->opens++;
+	while (i->going)
+		(void)pthread_cond_wait(&i->volume->tree_changed,
+					&i->volume->lock);
+	/* Gone, and nobody kept its bytes: the name may have others by now. */
+	(void)pthread_mutex_lock(&i->lock);
+	went = i->gone && !i->spooled;
+	(void)pthread_mutex_unlock(&i->lock);
+	if (!went) {
+		i->pins++;
+		i->opens++;
+	}
 	(void)pthread_mutex_unlock(&i->volume->lock);
+	if (went) {
+		(void)pthread_mutex_destroy(&h->lock);
+		free(h);
+		return -ESTALE; /* the kernel looks the name up again */
+	}
 	*out = h;
 	return 0;
 }

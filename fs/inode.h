@@ -36,6 +36,7 @@ struct inode {
 	uint64_t lookups; /* the kernel's */
 	unsigned pins; /* ours: children, handles, calls under way */
 	unsigned opens; /* handles */
+	int going; /* its object is being removed or replaced: opens wait */
 	unsigned busy; /* changes under way here and below: see fs/tree.h */
 	int moving;
 	int gone; /* unlinked or replaced here: nobody else wants its bytes */
@@ -212,11 +213,12 @@ MUST_CHECK int rename_directory(struct volume *v, const struct request *rq,
 				const struct rename *r, struct inode *from,
 				struct inode *to);
 /*
- * The object under the file's name is about to go: get its bytes into the
- * spool if handles are open.  inode.commit held.
+ * The object under the file's name is about to go.  Get its bytes into the
+ * spool if handles are open, and let nobody open it until inode_went(), whether
+ * it went or not.  inode.commit held.
  */
-MUST_CHECK int inode_keep_for_handles(struct inode *i,
-				      const struct request *rq);
+void inode_going(struct inode *i, const struct request *rq);
+void inode_went(struct inode *i);
 
 /* What the store said of an error, or else what errno says; for the log. */
 static inline const char *reason(int err, const struct store_error *error)

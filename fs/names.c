@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/choose.h"
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/tree.h"
@@ -200,29 +201,34 @@ static int find_victim(struct volume *v, const struct request *rq,
 	return 0;
 }
 
-static int open_handles(struct inode *i)
+void inode_going(struct inode *i, const struct request *rq)
 {
-	int opens;
-
-	(void)pthread_mutex_lock(&i->volume->lock);
-	opens = i->opens > 0;
-	(void)pthread_mutex_unlock(&i->volume->lock);
-	return opens;
-}
-
-int inode_keep_for_handles(struct inode *i, const struct request *rq)
-{
+	struct volume *v = i->volume;
 	char label[LABEL_MAX];
-	int err;
+	unsigned opens;
+	int err = 0;
 
-	if (!open_handles(i))
-		return 0;
-	err = inode_copy_up(i, rq);
+	(void)pthread_mutex_lock(&v->lock);
+	i->going = 1;
+	opens = i->opens;
+	(void)pthread_mutex_unlock(&v->lock);
+	if (opens)
+		err = inode_copy_up(i, rq);
+	/* Better a reader with ESTALE than a disk that stays full. */
 	if (err)
 		log_warning(
 			"%s goes while it is open and could not be kept for its readers: %s",
 			inode_label(i, label), strerrordesc_np(-err));
-	return err;
+}
+
+void inode_went(struct inode *i)
+{
+	struct volume *v = i->volume;
+
+	(void)pthread_mutex_lock(&v->lock);
+	i->going = 0;
+	(void)pthread_cond_broadcast(&v->tree_changed);
+	(void)pthread_mutex_unlock(&v->lock);
 }
 
 static int remove_object(struct volume *v, const struct key *key)
@@ -250,19 +256,19 @@ static int unlink_locked(struct volume *v, const struct request *rq,
 	(void)pthread_mutex_lock(&i->lock);
 	remote = i->remote;
 	(void)pthread_mutex_unlock(&i->lock);
+	inode_going(i, rq);
 	if (remote) {
-		/* Better a reader with ESTALE than a disk that stays full. */
-		if (inode_keep_for_handles(i, rq))
-			log_debug("removing %s all the same", key.text);
 		err = directory_keep(v, parent);
 		if (!err)
 			err = remove_object(v, &key);
-		if (err)
-			return err;
 	}
-	names_remove(v, i);
-	names_changed(v, parent, name);
-	return 0;
+	if (!err) {
+		choose_forget(parent, key.text);
+		names_remove(v, i);
+		names_changed(v, parent, name);
+	}
+	inode_went(i);
+	return err;
 }
 
 int volume_unlink(struct volume *v, const struct request *rq,

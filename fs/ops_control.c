@@ -92,8 +92,17 @@ void control_read(fuse_req_t req, size_t size, off_t off,
 	const struct bytes *b = bytes_at(fi);
 	size_t at = (size_t)off < b->len ? (size_t)off : b->len;
 	size_t n = b->len - at < size ? b->len - at : size;
+	/* Once it is answered, the reader may close and free the snapshot. */
+	char *copy = malloc(n ? n : 1);
 
-	(void)fuse_reply_buf(req, n ? (const char *)b->data + at : NULL, n);
+	if (!copy) {
+		fail(req, -ENOMEM);
+		return;
+	}
+	if (n)
+		memcpy(copy, b->data + at, n);
+	(void)fuse_reply_buf(req, copy, n);
+	free(copy);
 }
 
 void control_write(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,

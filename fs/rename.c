@@ -223,10 +223,12 @@ static int rename_file(struct volume *v, const struct request *rq,
 	(void)pthread_mutex_unlock(&e->from->lock);
 	if (!err && remote)
 		err = inode_commit_locked(e->from, COMMIT_NOW);
-	if (!err && e->to)
-		err = inode_keep_for_handles(e->to, rq);
+	if (e->to)
+		inode_going(e->to, rq);
 	if (!err)
 		err = remote ? rename_remote(v, r, e) : rename_local(v, r, e);
+	if (e->to)
+		inode_went(e->to);
 	tree_leave_both(r->from_parent, r->to_parent);
 	unlock_both(e);
 	return err;

@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "fs/choose.h"
 #include "fs/content.h"
 #include "fs/inode.h"
 #include "fs/log.h"
@@ -21,6 +23,20 @@ static void apply(struct attr *a, const struct stat *want, int which)
 	a->ctime = attr_now();
 }
 
+/* The same bytes, perhaps with another ETag: still what a file is compared with. */
+static void tell_catalogue(struct inode *i, const struct key *key,
+			   const struct object *now)
+{
+	struct inode *dir;
+	char *name;
+
+	if (names_where(i->volume, i, &dir, &name))
+		return;
+	choose_moved(i->volume, dir, dir, key->text, now, key->text);
+	free(name);
+	inode_unpin(dir);
+}
+
 /*
  * New metadata are a copy of the object onto itself.  Where the server does
  * not look at the condition of a copy, another writer's version that arrives
@@ -34,6 +50,7 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	struct store_stat st = { 0 }, copied = { 0 };
 	struct store_head head = { .meta = &st.meta };
 	struct store *s = v->conf.store;
+	struct object now;
 	struct key key;
 	int err;
 
@@ -63,7 +80,10 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 		memcpy(i->object.etag, copied.etag, sizeof(copied.etag));
 	i->checked_ms = clock_ms();
 	inode_changed(i);
+	now = i->object;
 	(void)pthread_mutex_unlock(&i->lock);
+	if (!i->directory)
+		tell_catalogue(i, &key, &now);
 out:
 	if (err)
 		log_error("attributes of %s: %s", key.text,
