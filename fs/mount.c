@@ -94,16 +94,11 @@ static int open_cache(struct mounted *m, char why[OPTION_WHY])
 				  .disk_max = m->options.cache_size,
 				  .memory_max = m->options.encode_memory,
 				  .memory_idle_max = MEMORY_IDLE };
-	unsigned swept = 0;
 	int err;
 
-	err = cachedir_open(&m->cachedir, m->options.cache_dir, &swept, why);
+	err = cachedir_open(&m->cachedir, m->options.cache_dir, &m->swept, why);
 	if (err)
 		return err;
-	if (swept)
-		log_info(
-			"removed %u cache director%s of mounts that were killed",
-			swept, swept == 1 ? "y" : "ies");
 	err = aead_key_random(&m->key);
 	if (err)
 		return err;
