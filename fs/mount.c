@@ -5,6 +5,7 @@
 #include <fuse_lowlevel.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,11 +220,26 @@ static int serve(struct mounted *m)
 	return err < 0 ? err : 0; /* a signal's number is an end like another */
 }
 
-/* libfuse has said on standard error what the kernel or fusermount3 refused. */
+/* What libfuse has to say goes into our one line, or into the log. */
+static char fuse_said[160];
+
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char line[sizeof(fuse_said)];
+
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	if (!fuse_said[0])
+		memcpy(fuse_said, line, sizeof(line));
+	if (level <= FUSE_LOG_ERR)
+		log_debug("%s", line);
+}
+
 static int run_session(struct mounted *m)
 {
 	int status = 1, err;
 
+	fuse_set_log_func(on_fuse_log);
 	if (open_session(m))
 		return complain("libfuse does not take the mount options");
 	/* Not an end: kept for reading the configuration again. */
@@ -234,12 +250,12 @@ static int run_session(struct mounted *m)
 		goto destroy;
 	}
 	if (fuse_session_mount(m->session, m->dir)) {
-		char why[PATH_MAX + 128];
+		char why[PATH_MAX + 320];
 
 		(void)snprintf(
 			why, sizeof(why),
-			"cannot mount on %s: needs /dev/fuse, and root or fusermount3 (and allow_other user_allow_other in /etc/fuse.conf)",
-			m->dir);
+			"cannot mount on %s: %s: it takes /dev/fuse, and root or fusermount3 (for allow_other, user_allow_other in /etc/fuse.conf)",
+			m->dir, fuse_said);
 		(void)complain(why);
 		goto remove_handlers;
 	}

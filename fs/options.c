@@ -6,181 +6,8 @@
 #include <string.h>
 
 #include "fs/log.h"
+#include "fs/option_table.h"
 #include "fs/value.h"
-#include "s3/client.h"
-
-enum kind {
-	STRING,
-	SIZE,
-	DURATION,
-	NUMBER,
-	OCTAL,
-	RATIO,
-	FLAG, /* bare, or =yes|no */
-	CHOICE /* one of `choices`, by its place */
-};
-
-struct row {
-	const char *name;
-	enum kind kind;
-	int secret;
-	size_t offset; /* in struct options */
-	const char *fallback; /* NULL: none */
-	const char *env[3]; /* first found wins */
-	const char *choices; /* "auto|on|off" */
-	uint64_t min; /* smallest number; 0: any */
-	const char *help;
-};
-
-#define AT(field) offsetof(struct options, field)
-
-static const struct row rows[] = {
-	{ .name = "endpoint",
-	  .kind = STRING,
-	  .offset = AT(endpoint),
-	  .env = { "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL" },
-	  .help = "URL of the S3 server; AWS's own without it" },
-	{ .name = "region",
-	  .kind = STRING,
-	  .offset = AT(region),
-	  .env = { "AWS_REGION", "AWS_DEFAULT_REGION" },
-	  .help = "region of the bucket (us-east-1)" },
-	{ .name = "profile",
-	  .kind = STRING,
-	  .offset = AT(profile),
-	  .help = "profile in ~/.aws/credentials and ~/.aws/config" },
-	{ .name = "access_key_id",
-	  .kind = STRING,
-	  .offset = AT(access_key_id),
-	  .help = "who signs; better given by environment or profile" },
-	{ .name = "secret_access_key",
-	  .kind = STRING,
-	  .offset = AT(secret_access_key),
-	  .secret = 1,
-	  .help = "what signs; better given by environment or profile" },
-	{ .name = "session_token",
-	  .kind = STRING,
-	  .offset = AT(session_token),
-	  .secret = 1,
-	  .help = "goes with temporary keys" },
-	{ .name = "anonymous",
-	  .kind = FLAG,
-	  .offset = AT(anonymous),
-	  .help = "sign nothing: a public bucket" },
-	{ .name = "path_style",
-	  .kind = CHOICE,
-	  .offset = AT(path_style),
-	  .fallback = "auto",
-	  .choices = "auto|on|off",
-	  .help = "bucket in the path (on) or in the host name (off)" },
-	{ .name = "ca_file",
-	  .kind = STRING,
-	  .offset = AT(ca_file),
-	  .env = { "AWS_CA_BUNDLE" },
-	  .help = "PEM file of the authorities that may vouch for the server" },
-	{ .name = "connections",
-	  .kind = NUMBER,
-	  .offset = AT(connections),
-	  .fallback = "32",
-	  .min = 1,
-	  .help = "most requests under way at once" },
-	{ .name = "timeout",
-	  .kind = DURATION,
-	  .offset = AT(timeout_ms),
-	  .fallback = "60s",
-	  .min = 1000,
-	  .help = "give up after so long without a byte" },
-	{ .name = "part_size",
-	  .kind = SIZE,
-	  .offset = AT(part_size),
-	  .fallback = "16M",
-	  .min = 5 << 20,
-	  .help = "smallest part of an upload in parts" },
-	{ .name = "delta",
-	  .kind = FLAG,
-	  .offset = AT(delta),
-	  .fallback = "yes",
-	  .help = "store files as deltas where that is smaller" },
-	{ .name = "max_ratio",
-	  .kind = RATIO,
-	  .offset = AT(max_ratio),
-	  .fallback = "0.5",
-	  .env = { "DG_MAX_RATIO" },
-	  .help = "keep a delta only if it is at most this part of the file" },
-	{ .name = "encode_memory",
-	  .kind = SIZE,
-	  .offset = AT(encode_memory),
-	  .env = { "DG_ENCODE_MEMORY" },
-	  .min = 16 << 20,
-	  .help = "memory for references while encoding (a quarter of RAM)" },
-	{ .name = "cache_dir",
-	  .kind = STRING,
-	  .offset = AT(cache_dir),
-	  .env = { "DG_CACHE_DIR" },
-	  .fallback = "/tmp",
-	  .help = "where the mount makes its private, sealed directory ($TMPDIR, or /tmp)" },
-	{ .name = "cache_size",
-	  .kind = SIZE,
-	  .offset = AT(cache_size),
-	  .env = { "DG_CACHE_SIZE" },
-	  .min = 1 << 20,
-	  .help = "most bytes of sealed references on disk (10 % of the disk, at most 10G)" },
-	{ .name = "spool_size",
-	  .kind = SIZE,
-	  .offset = AT(spool_size),
-	  .env = { "DG_SPOOL_SIZE" },
-	  .min = 1 << 20,
-	  .help = "most bytes written and not yet stored (90 % of the free disk)" },
-	{ .name = "config",
-	  .kind = STRING,
-	  .offset = AT(config),
-	  .env = { "DG_CONFIG" },
-	  .help = "INI file with options; see the man page" },
-	{ .name = "log_level",
-	  .kind = CHOICE,
-	  .offset = AT(log_level),
-	  .fallback = "info",
-	  .choices = "error|warning|info|debug",
-	  .env = { "DG_LOG_LEVEL" },
-	  .help = "what goes to the log" },
-	{ .name = "exclusive",
-	  .kind = FLAG,
-	  .offset = AT(exclusive),
-	  .help = "promise that nobody else writes to the bucket" },
-	{ .name = "foreground",
-	  .kind = FLAG,
-	  .offset = AT(foreground),
-	  .help = "stay in front, log to standard error" },
-	{ .name = "ro",
-	  .kind = FLAG,
-	  .offset = AT(read_only),
-	  .help = "write nothing" },
-	{ .name = "allow_other",
-	  .kind = FLAG,
-	  .offset = AT(allow_other),
-	  .help = "let other users in" },
-	{ .name = "uid",
-	  .kind = NUMBER,
-	  .offset = AT(uid),
-	  .help = "owner of what has none in the bucket (the mounting user)" },
-	{ .name = "gid",
-	  .kind = NUMBER,
-	  .offset = AT(gid),
-	  .help = "group of what has none in the bucket" },
-	{ .name = "umask",
-	  .kind = OCTAL,
-	  .offset = AT(umask),
-	  .fallback = "022",
-	  .help = "mode bits not given to what has none in the bucket" },
-	{ .name = "attr_timeout",
-	  .kind = DURATION,
-	  .offset = AT(attr_timeout_ms),
-	  .fallback = "1s",
-	  .help = "how long names and attributes are trusted" },
-};
-
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
-_Static_assert(ROWS <= OPTIONS_MAX, "struct options has too few origins");
 
 /*
  * What mount(8) passes on and the kernel is told, and what it passes but
@@ -198,29 +25,30 @@ static const char *const ignored_words[] = {
 	NULL
 };
 
-static void *field(struct options *o, const struct row *r)
+static void *field(struct options *o, const struct option_row *r)
 {
 	return (char *)o + r->offset;
 }
 
-static const void *const_field(const struct options *o, const struct row *r)
+static const void *const_field(const struct options *o,
+			       const struct option_row *r)
 {
 	return (const char *)o + r->offset;
 }
 
-static int is_string(const struct row *r)
+static int is_string(const struct option_row *r)
 {
-	return r->kind == STRING;
+	return r->kind == OPTION_STRING;
 }
 
 void options_clear(struct options *o)
 {
-	for (size_t i = 0; i < ROWS; i++) {
+	for (size_t i = 0; i < option_rows_len; i++) {
 		char **s;
 
-		if (!is_string(&rows[i]))
+		if (!is_string(&option_rows[i]))
 			continue;
-		s = field(o, &rows[i]);
+		s = field(o, &option_rows[i]);
 		if (*s)
 			bytes_wipe(*s, strlen(*s));
 		free(*s);
@@ -259,53 +87,53 @@ static int flag(const char *value, uint64_t *out)
 	return err;
 }
 
-static const char *takes(const struct row *r)
+static const char *takes(const struct option_row *r)
 {
 	switch (r->kind) {
-	case SIZE:
+	case OPTION_SIZE:
 		return "a size such as 64M (K, M, G, T)";
-	case DURATION:
+	case OPTION_DURATION:
 		return "a duration such as 30s (ms, s, m, h)";
-	case NUMBER:
+	case OPTION_NUMBER:
 		return "a number";
-	case OCTAL:
+	case OPTION_OCTAL:
 		return "an octal number such as 022";
-	case RATIO:
+	case OPTION_RATIO:
 		return "a number above 0 and up to 1";
-	case FLAG:
+	case OPTION_FLAG:
 		return "yes or no";
-	case CHOICE:
+	case OPTION_CHOICE:
 		return r->choices;
 	default:
 		return "a value";
 	}
 }
 
-static int parse(const struct row *r, const char *value, uint64_t *n,
+static int parse(const struct option_row *r, const char *value, uint64_t *n,
 		 double *ratio)
 {
 	int err;
 
-	if (r->kind == FLAG)
+	if (r->kind == OPTION_FLAG)
 		return flag(value, n);
 	if (!value || !*value)
 		return -EINVAL;
 	switch (r->kind) {
-	case SIZE:
+	case OPTION_SIZE:
 		err = value_size(value, n);
 		break;
-	case DURATION:
+	case OPTION_DURATION:
 		err = value_duration(value, n);
 		break;
-	case NUMBER:
+	case OPTION_NUMBER:
 		err = value_number(value, n);
 		break;
-	case OCTAL:
+	case OPTION_OCTAL:
 		err = value_octal(value, n);
 		break;
-	case RATIO:
+	case OPTION_RATIO:
 		return value_ratio(value, ratio);
-	case CHOICE:
+	case OPTION_CHOICE:
 		return choice(r->choices, value, n);
 	default:
 		return 0;
@@ -315,8 +143,9 @@ static int parse(const struct row *r, const char *value, uint64_t *n,
 	return err;
 }
 
-static int assign(struct options *o, const struct row *r, const char *value,
-		  enum option_origin origin, char why[OPTION_WHY])
+static int assign(struct options *o, const struct option_row *r,
+		  const char *value, enum option_origin origin,
+		  char why[OPTION_WHY])
 {
 	uint64_t n = 0;
 	double ratio = 0;
@@ -328,13 +157,14 @@ static int assign(struct options *o, const struct row *r, const char *value,
 
 		(void)snprintf(why, OPTION_WHY, "option %s=%.100s: it takes %s",
 			       r->name, shown, takes(r));
-		if (r->min && (r->kind == SIZE || r->kind == NUMBER))
+		if (r->min &&
+		    (r->kind == OPTION_SIZE || r->kind == OPTION_NUMBER))
 			(void)snprintf(
 				why + strlen(why), OPTION_WHY - strlen(why),
 				", at least %llu", (unsigned long long)r->min);
 		return -EINVAL;
 	}
-	if (o->origin[r - rows] > origin)
+	if (o->origin[r - option_rows] > origin)
 		return 0;
 	if (is_string(r)) {
 		char **s = field(o, r), *copy = strdup(value);
@@ -347,16 +177,16 @@ static int assign(struct options *o, const struct row *r, const char *value,
 			bytes_wipe(*s, strlen(*s));
 		free(*s);
 		*s = copy;
-	} else if (r->kind == RATIO) {
+	} else if (r->kind == OPTION_RATIO) {
 		*(double *)field(o, r) = ratio;
 	} else {
 		*(uint64_t *)field(o, r) = n;
 	}
-	if (r->offset == AT(uid))
+	if (r->offset == offsetof(struct options, uid))
 		o->uid_set = 1;
-	if (r->offset == AT(gid))
+	if (r->offset == offsetof(struct options, gid))
 		o->gid_set = 1;
-	o->origin[r - rows] = (uint8_t)origin;
+	o->origin[r - option_rows] = (uint8_t)origin;
 	return 0;
 }
 
@@ -366,9 +196,10 @@ void options_init(struct options *o)
 	const char *tmp;
 
 	*o = (struct options){ 0 };
-	for (size_t i = 0; i < ROWS; i++)
-		if (rows[i].fallback &&
-		    assign(o, &rows[i], rows[i].fallback, OPTION_BUILTIN, why))
+	for (size_t i = 0; i < option_rows_len; i++)
+		if (option_rows[i].fallback &&
+		    assign(o, &option_rows[i], option_rows[i].fallback,
+			   OPTION_BUILTIN, why))
 			log_error("built-in default: %s", why);
 	/* As weak as a default: one thread only, so far. */
 	// NOLINTNEXTLINE(concurrency-mt-unsafe)
@@ -406,9 +237,9 @@ static int mount_word(struct options *o, const char *word)
 int options_set(struct options *o, const char *name, const char *value,
 		enum option_origin origin, char why[OPTION_WHY])
 {
-	for (size_t i = 0; i < ROWS; i++)
-		if (!strcmp(rows[i].name, name))
-			return assign(o, &rows[i], value, origin, why);
+	for (size_t i = 0; i < option_rows_len; i++)
+		if (!strcmp(option_rows[i].name, name))
+			return assign(o, &option_rows[i], value, origin, why);
 	(void)snprintf(
 		why, OPTION_WHY,
 		"unknown option \"%.100s\": mount.deltaglider --help lists what there is",
@@ -418,9 +249,9 @@ int options_set(struct options *o, const char *name, const char *value,
 
 static int is_secret(const char *name)
 {
-	for (size_t i = 0; i < ROWS; i++)
-		if (!strcmp(rows[i].name, name))
-			return rows[i].secret;
+	for (size_t i = 0; i < option_rows_len; i++)
+		if (!strcmp(option_rows[i].name, name))
+			return option_rows[i].secret;
 	return 0;
 }
 
@@ -462,21 +293,23 @@ int options_parse(struct options *o, char *list, char why[OPTION_WHY])
 
 int options_environment(struct options *o, char why[OPTION_WHY])
 {
-	for (size_t i = 0; i < ROWS; i++) {
-		for (size_t j = 0; j < 3 && rows[i].env[j]; j++) {
+	for (size_t i = 0; i < option_rows_len; i++) {
+		for (size_t j = 0; j < 3 && option_rows[i].env[j]; j++) {
 			/* Read before any thread is started. */
 			// NOLINTNEXTLINE(concurrency-mt-unsafe)
-			const char *v = getenv(rows[i].env[j]);
+			const char *v = getenv(option_rows[i].env[j]);
 			int err;
 
 			if (!v || !*v)
 				continue;
-			err = assign(o, &rows[i], v, OPTION_ENVIRONMENT, why);
+			err = assign(o, &option_rows[i], v, OPTION_ENVIRONMENT,
+				     why);
 			if (err) {
 				size_t n = strlen(why);
 
 				(void)snprintf(why + n, OPTION_WHY - n,
-					       " (from $%s)", rows[i].env[j]);
+					       " (from $%s)",
+					       option_rows[i].env[j]);
 				return err;
 			}
 			break;
@@ -487,20 +320,21 @@ int options_environment(struct options *o, char why[OPTION_WHY])
 
 int options_help(struct bytes *out)
 {
-	for (size_t i = 0; i < ROWS; i++) {
-		const struct row *r = &rows[i];
+	for (size_t i = 0; i < option_rows_len; i++) {
+		const struct option_row *r = &option_rows[i];
 		static const char *const kinds[] = {
-			"=TEXT", "=SIZE", "=TIME", "=N", "=OCTAL", "=RATIO", ""
+			"=TEXT",         "=OPTION_SIZE",  "=TIME", "=N",
+			"=OPTION_OCTAL", "=OPTION_RATIO", ""
 		};
 		char left[64];
 		int err;
 
-		if (r->kind == CHOICE)
+		if (r->kind == OPTION_CHOICE)
 			(void)snprintf(left, sizeof(left), "%s=%s", r->name,
 				       r->choices);
 		else
 			(void)snprintf(left, sizeof(left), "%s%s", r->name,
-				       r->kind == FLAG && r->fallback
+				       r->kind == OPTION_FLAG && r->fallback
 					       ? "=yes|no"
 					       : kinds[r->kind]);
 		err = bytes_printf(out, "  %-26s  %s", left, r->help);
@@ -517,7 +351,7 @@ int options_help(struct bytes *out)
 	return 0;
 }
 
-static int show_value(const struct options *o, const struct row *r,
+static int show_value(const struct options *o, const struct option_row *r,
 		      struct bytes *out)
 {
 	const uint64_t *n = const_field(o, r);
@@ -525,19 +359,19 @@ static int show_value(const struct options *o, const struct row *r,
 	const double *ratio = const_field(o, r);
 
 	switch (r->kind) {
-	case STRING:
+	case OPTION_STRING:
 		if (r->secret)
 			return bytes_append_str(out, *s ? "set" : "unset");
 		return bytes_append_str(out, *s ? *s : "");
-	case RATIO:
+	case OPTION_RATIO:
 		return bytes_printf(out, "%g", *ratio);
-	case OCTAL:
+	case OPTION_OCTAL:
 		return bytes_printf(out, "%04llo", (unsigned long long)*n);
-	case DURATION:
+	case OPTION_DURATION:
 		return bytes_printf(out, "%llums", (unsigned long long)*n);
-	case FLAG:
+	case OPTION_FLAG:
 		return bytes_append_str(out, *n ? "yes" : "no");
-	case CHOICE: {
+	case OPTION_CHOICE: {
 		const char *c = r->choices;
 
 		for (uint64_t i = 0; i < *n; i++)
@@ -554,11 +388,11 @@ int options_show(const struct options *o, struct bytes *out)
 	static const char *const origins[] = { "built-in", "config [default]",
 					       "config", "environment", "-o" };
 
-	for (size_t i = 0; i < ROWS; i++) {
-		int err = bytes_printf(out, "%s = ", rows[i].name);
+	for (size_t i = 0; i < option_rows_len; i++) {
+		int err = bytes_printf(out, "%s = ", option_rows[i].name);
 
 		if (!err)
-			err = show_value(o, &rows[i], out);
+			err = show_value(o, &option_rows[i], out);
 		if (!err)
 			err = bytes_printf(out, "  # %s\n",
 					   origins[o->origin[i]]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every option of the table in fs/options.c is in --help and in the man page,
+# Every option of the table in fs/option_table.c is in --help and in the man page,
 # and so are its variables; what the man page calls an option exists.
 # docs.sh ROOT BINARY
 set -euo pipefail
@@ -14,9 +14,9 @@ complain() {
 	bad=1
 }
 
-mapfile -t options < <(grep -oE '\.name = "[a-z0-9_]+"' fs/options.c | cut -d'"' -f2)
-mapfile -t variables < <(grep -oE '"(DG|AWS)_[A-Z0-9_]+"' fs/options.c | tr -d '"' | sort -u)
-[ ${#options[@]} -ge 20 ] || complain "fs/options.c: only ${#options[@]} options found: is the table still as this check reads it?"
+mapfile -t options < <(grep -oE '\.name = "[a-z0-9_]+"' fs/option_table.c | cut -d'"' -f2)
+mapfile -t variables < <(grep -oE '"(DG|AWS)_[A-Z0-9_]+"' fs/option_table.c | tr -d '"' | sort -u)
+[ ${#options[@]} -ge 20 ] || complain "fs/option_table.c: only ${#options[@]} options found: is the table still as this check reads it?"
 help=$("$binary" --help) || complain "$2 --help: exit status $?"
 
 for o in "${options[@]}"; do
@@ -29,7 +29,7 @@ for v in "${variables[@]}"; do
 	grep -qE "^\.It Ev $v( |$)" "$page" || complain "$page does not document \$$v"
 done
 while read -r o; do
-	[[ " ${options[*]} " == *" $o "* ]] || complain "$page documents $o, which fs/options.c does not know"
+	[[ " ${options[*]} " == *" $o "* ]] || complain "$page documents $o, which fs/option_table.c does not know"
 done < <(sed -n '/^\.Sh OPTIONS/,/^\.Sh /s/^\.It Cm \([a-z0-9_]*\).*/\1/p' "$page")
 
 # Control files and attributes, by the tables that make them.

@@ -80,8 +80,8 @@ done
 
 # shellcheck disable=SC2016
 {
-	planted docs fs/options.c '	{ .name = "planted_option",'
-	planted docs fs/options.c '	.env = { "DG_PLANTED" },'
+	planted docs fs/option_table.c '	{ .name = "planted_option",'
+	planted docs fs/option_table.c '	.env = { "DG_PLANTED" },'
 	planted docs fs/control.c '	{ "planted", 0444, show_stats, NULL },'
 	planted docs etc/mount.deltaglider.8 's/^\.It Cm max_ratio.*//'
 	planted docs etc/mount.deltaglider.8 's/^\.It Cm max_ratio/.It Cm mox_ratio/'
