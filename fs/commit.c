@@ -115,13 +115,20 @@ static void created_of(const struct meta *m, char out[40])
 		out[0] = '\0';
 }
 
+static void attempt_of(struct attempt *a, const struct commit *c,
+		       const struct meta *m)
+{
+	a->known = 1;
+	memcpy(a->digest, c->digest, DIGEST_LEN);
+	created_of(m, a->created);
+}
+
 /* The answer is lost: the next try must know what this one may have done. */
 static void remember_attempt(struct commit *c, const struct meta *m)
 {
-	struct attempt a = { .known = 1 };
+	struct attempt a;
 
-	memcpy(a.digest, c->digest, DIGEST_LEN);
-	created_of(m, a.created);
+	attempt_of(&a, c, m);
 	(void)pthread_mutex_lock(&c->inode->lock);
 	c->inode->attempt = a;
 	(void)pthread_mutex_unlock(&c->inode->lock);
@@ -138,6 +145,13 @@ static int is_attempt(const struct attempt *a, const struct object *there,
 	       !strcmp(a->created, created);
 }
 
+static int same_digest(const struct object *there, uint64_t size,
+		       const uint8_t digest[DIGEST_LEN])
+{
+	return there->has_digest && there->size == size &&
+	       !memcmp(there->digest, digest, DIGEST_LEN);
+}
+
 enum conflict { CONFLICT_OURS, CONFLICT_AGAIN, CONFLICT_LOST };
 
 /*
@@ -151,28 +165,26 @@ static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
 {
 	struct inode *i = c->inode;
 	enum conflict verdict = CONFLICT_LOST;
-	struct attempt now = { .known = 1 };
+	struct attempt now;
 	struct object there;
+	int earlier;
 
 	if (object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
 			st))
 		return CONFLICT_LOST;
-	memcpy(now.digest, c->digest, DIGEST_LEN);
-	created_of(ours, now.created);
+	attempt_of(&now, c, ours);
 	(void)pthread_mutex_lock(&i->lock);
-	if (is_attempt(&now, &there, &st->meta)) {
+	earlier = is_attempt(&i->attempt, &there, &st->meta);
+	/* Without O_EXCL it does not matter who wrote these very bytes. */
+	if (is_attempt(&now, &there, &st->meta) ||
+	    (!i->exclusive && same_digest(&there, c->size, c->digest)))
 		verdict = CONFLICT_OURS;
-	} else if (is_attempt(&i->attempt, &there, &st->meta)) {
+	else if (earlier ||
+		 (i->remote && i->object.has_digest &&
+		  same_digest(&there, i->object.size, i->object.digest)))
 		verdict = CONFLICT_AGAIN;
+	if (earlier)
 		i->exclusive = 0;
-	} else if (i->remote && there.has_digest && i->object.has_digest &&
-		   there.size == i->object.size &&
-		   !memcmp(there.digest, i->object.digest, DIGEST_LEN)) {
-		verdict = CONFLICT_AGAIN;
-	} else if (!i->exclusive && there.has_digest && there.size == c->size &&
-		   !memcmp(there.digest, c->digest, DIGEST_LEN)) {
-		verdict = CONFLICT_OURS; /* whoever wrote it, it is there */
-	}
 	if (verdict == CONFLICT_AGAIN) {
 		i->object = there;
 		i->remote = 1;
@@ -195,8 +207,11 @@ static int put_once(struct commit *c, const struct store_source *src,
 	base = c->inode->object;
 	remote = c->inode->remote;
 	(void)pthread_mutex_unlock(&c->inode->lock);
-	if (remote)
-		call.if_match = base.etag[0] ? base.etag : NULL;
+	/* Without an ETag it is not known what is there: no condition holds. */
+	if (remote && base.etag[0])
+		call.if_match = base.etag;
+	else if (remote)
+		call.if_match = c->v->caps.put_if_match ? "unknown" : NULL;
 	else
 		call.if_absent = 1;
 	err = c->v->conf.store->ops->put(c->v->conf.store, c->key.text, src,
@@ -327,6 +342,8 @@ static int stored(struct commit *c, const struct store_stat *st)
 	i->unsaved = 0;
 	i->exclusive = 0;
 	i->attempt.known = 0;
+	if (!st->etag[0]) /* what became of it the next commit finds out */
+		attempt_of(&i->attempt, c, &st->meta);
 	i->pages_valid = 1;
 	now = i->attr;
 	(void)pthread_mutex_unlock(&i->lock);

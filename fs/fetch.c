@@ -305,9 +305,8 @@ int fetch_reference(struct fetch *f, const struct store_call *call,
 	return err;
 }
 
-/* Does it start as our containers do?  1, 0 or -errno. */
-static int starts_as_ours(struct volume *v, const struct store_call *call,
-			  const char *key, const struct object *obj)
+int fetch_is_container(struct volume *v, const struct store_call *call,
+		       const char *key, const struct object *obj)
 {
 	struct store_call pinned = *call;
 	struct bytes start = BYTES_INIT;
@@ -338,7 +337,7 @@ int fetch_describe(struct volume *v, const struct store_call *call,
 	err = fetch_reference(f, call, &info);
 	fetch_free(f);
 	if (err == -EBADMSG) {
-		err = starts_as_ours(v, call, key, obj);
+		err = fetch_is_container(v, call, key, obj);
 		if (err > 0)
 			log_error(
 				"%s: a damaged container: restore it from another copy",

@@ -36,6 +36,11 @@ MUST_CHECK int fetch_read(struct fetch *f, const struct store_call *call,
 MUST_CHECK int fetch_describe(struct volume *v, const struct store_call *call,
 			      const char *key, struct object *obj);
 
+/* Does the object under `key` start as our containers do?  1, 0 or -errno. */
+MUST_CHECK int fetch_is_container(struct volume *v,
+				  const struct store_call *call,
+				  const char *key, const struct object *obj);
+
 /* The reference of a delta: its digest and key.  -EINVAL for other forms. */
 struct delta_info;
 MUST_CHECK int fetch_reference(struct fetch *f, const struct store_call *call,

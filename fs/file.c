@@ -98,6 +98,8 @@ int volume_open(struct volume *v, const struct request *rq, struct inode *i,
 	if (writes && v->conf.read_only)
 		return -EROFS;
 	err = inode_refresh(i, rq);
+	if (!err)
+		err = inode_sniff(i, rq);
 	if (!err && names_is_superseded(v, i))
 		err = -ESTALE; /* the kernel looks the name up again */
 	if (!err)

@@ -210,7 +210,8 @@ static void attach(struct volume *v, struct inode *dir, char *name,
 {
 	size_t slot = slot_of(dir, name);
 
-	for (struct inode *up = dir; up; up = up->parent)
+	dir->busy += i->busy;
+	for (struct inode *up = dir->parent; up; up = up->parent)
 		up->busy += i->busy;
 	i->name = name;
 	i->parent = dir;

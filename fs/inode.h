@@ -59,6 +59,7 @@ struct inode {
 	int unsaved; /* mirrors `dirty`, for those who must not wait for data */
 	int spooled; /* mirrors `spool`, likewise */
 	int exclusive; /* made with O_EXCL and not stored yet */
+	int sniffed; /* `object` was looked into: see inode_sniff() */
 	struct attempt
 		attempt; /* what may be in the bucket without our knowing */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
@@ -167,6 +168,12 @@ struct resolved {
 /* What the bucket has under that name.  0, -ENOENT, or the store's. */
 MUST_CHECK int resolve(struct volume *v, const struct request *rq,
 		       const struct key *key, struct resolved *out);
+/*
+ * Somebody else's object may be a container of ours that lost its metadata on
+ * the way: look at its first bytes, once a version.  0; -ESTALE if it turned
+ * out to be one, which the inode stands for from now on; or an error.
+ */
+MUST_CHECK int inode_sniff(struct inode *i, const struct request *rq);
 /* Bring a known inode up to date with the bucket if it is not fresh. */
 MUST_CHECK int inode_refresh(struct inode *i, const struct request *rq);
 /* HEAD, and a look into a container that lost its metadata. */

@@ -165,8 +165,12 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	i->marker = r->marker;
 	i->checked_ms = clock_ms();
 	inode_changed(i);
-	if (!i->directory)
+	/* What looking into it told stays true of the same version. */
+	if (!i->directory &&
+	    !(i->sniffed && !strcmp(i->object.etag, r->object.etag))) {
 		inode_set_object(i, &r->object);
+		i->sniffed = 0;
+	}
 	if (!same) {
 		i->pages_valid = 0;
 		verdict = TAKEN;
@@ -284,6 +288,45 @@ static int refresh_directory(struct volume *v, const struct request *rq,
 
 	key.text[strlen(key.text) - 1] = '\0';
 	return resolve_directory(v, rq, &key, r);
+}
+
+int inode_sniff(struct inode *i, const struct request *rq)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct object obj;
+	struct key key;
+	int err, look;
+
+	(void)pthread_mutex_lock(&i->lock);
+	obj = i->object;
+	look = !i->directory && i->remote && !i->unsaved && !i->sniffed &&
+	       obj.form == OBJECT_FOREIGN && S_ISREG(i->attr.mode);
+	(void)pthread_mutex_unlock(&i->lock);
+	if (!look || !obj.etag[0])
+		return 0;
+	err = key_of_inode(i->volume, i, &key);
+	if (err == -ESTALE)
+		return 0; /* without a name it is what its handles opened */
+	if (!err)
+		err = fetch_is_container(i->volume, &call, key.text, &obj);
+	if (err > 0) {
+		obj.form = OBJECT_DELTA;
+		obj.has_size = 0;
+		err = fetch_describe(i->volume, &call, key.text, &obj);
+	}
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	(void)pthread_mutex_lock(&i->lock);
+	if (!strcmp(i->object.etag, obj.etag) && !i->sniffed) {
+		i->sniffed = 1;
+		if (obj.form == OBJECT_DELTA) {
+			inode_set_object(i, &obj);
+			i->pages_valid = 0;
+			err = -ESTALE; /* its size is another: the kernel asks */
+		}
+	}
+	(void)pthread_mutex_unlock(&i->lock);
+	return err;
 }
 
 int inode_refresh(struct inode *i, const struct request *rq)

@@ -439,6 +439,15 @@ static int finish(struct exchange *x, CURLcode code, CURL *curl)
 	if (x->answer.status < 100)
 		return store_fail(x->call, -EIO, "%s: no HTTP answer",
 				  x->http->name);
+	/* libcurl takes an answer without a body as it comes, cut or not. */
+	if (!x->answer.complete) {
+		rc = store_fail(x->call, -EAGAIN,
+				"%s: the answer's headers were cut off",
+				x->http->name);
+		if (x->call->error != NULL)
+			x->call->error->cause = EIO;
+		return rc;
+	}
 	if (x->answer.status / 100 == 2 && x->req->body != NULL &&
 	    x->sent != x->req->body_len) {
 		rc = store_fail(x->call, -EAGAIN,

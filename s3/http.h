@@ -31,6 +31,7 @@ void http_free(struct http *h); /* no request may be under way */
 
 struct http_answer {
 	int status;
+	int complete; /* the empty line behind the headers has come */
 	struct bytes headers; /* "name\0value\0", names in lower case */
 	uint64_t bytes_in, bytes_out; /* of bodies */
 };

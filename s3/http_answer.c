@@ -36,8 +36,11 @@ int http_answer_line(struct http_answer *answer, const char *line, size_t len)
 		/* The one before was a "100 Continue". */
 		bytes_clear(headers);
 		answer->status = status_parse(line, len);
+		answer->complete = 0;
 		return 0;
 	}
+	if (len == 0)
+		answer->complete = 1;
 	colon = memchr(line, ':', len);
 	if (colon == NULL || memchr(line, '\0', len) != NULL)
 		return 0;

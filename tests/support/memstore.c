@@ -16,6 +16,7 @@ struct memstore {
 	struct objects objects;
 	uint64_t calls[MEMSTORE_OPS];
 	struct store_caps caps;
+	int hide_etag; /* of what a put answers */
 	memstore_fault_fn *fault;
 	void *fault_arg;
 };
@@ -269,8 +270,14 @@ static int mem_put(struct store *s, const char *key,
 	}
 	err = finish(m, MEMSTORE_PUT, key, call);
 	if (!err && out) {
+		int hide;
+
+		pthread_mutex_lock(&m->lock);
+		hide = m->hide_etag;
+		pthread_mutex_unlock(&m->lock);
 		out->len = st.len;
-		memcpy(out->etag, st.etag, sizeof(out->etag));
+		memcpy(out->etag, hide ? "" : st.etag,
+		       hide ? 1 : sizeof(out->etag));
 	}
 	return err;
 }
@@ -561,4 +568,13 @@ int memstore_has(struct store *s, const char *key)
 	has = objects_find(&m->objects, key) != NULL;
 	pthread_mutex_unlock(&m->lock);
 	return has;
+}
+
+void memstore_hide_etag(struct store *s, int hide)
+{
+	struct memstore *m = memstore_of(s);
+
+	pthread_mutex_lock(&m->lock);
+	m->hide_etag = hide;
+	pthread_mutex_unlock(&m->lock);
 }

@@ -11,6 +11,9 @@
 MUST_CHECK int memstore_new(struct store **out);
 void memstore_set_caps(struct store *s, const struct store_caps *caps);
 
+/* A put answers without an ETag from now on, as some servers do. */
+void memstore_hide_etag(struct store *s, int hide);
+
 enum memstore_op {
 	MEMSTORE_HEAD,
 	MEMSTORE_GET,
@@ -34,7 +37,8 @@ void memstore_on_op(struct store *s, memstore_fault_fn *fn, void *arg);
 /* Flip one bit of what is kept under `key`, at byte `off`.  0 or -ENOENT. */
 MUST_CHECK int memstore_flip(struct store *s, const char *key, uint64_t off);
 
-uint64_t memstore_count(struct store *s, enum memstore_op op); /* calls so far */
+uint64_t memstore_count(struct store *s,
+			enum memstore_op op); /* calls so far */
 int memstore_has(struct store *s, const char *key);
 
 #endif

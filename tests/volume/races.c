@@ -368,6 +368,56 @@ static void a_container_is_never_shown_raw(void **state)
 	free(one);
 }
 
+/* Not even its content type is left: the first open finds out. */
+static void a_container_is_known_by_its_first_bytes(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(1, LEN);
+	struct store_head bare = { .content_type = NULL };
+	struct handle *h;
+	struct inode *i;
+	int same;
+
+	assert_int_equal(put(x, "a", one, LEN), 0);
+	one[1000] ^= 1;
+	assert_int_equal(put(x, "b", one, LEN), 0);
+	assert_int_equal(x->store->ops->copy(x->store, "b", "c", &bare,
+					     &(struct store_call){ 0 }, NULL),
+			 0);
+	fixture_mount(x);
+	i = at(x, "c");
+	assert_int_equal(volume_open(x->v, &somebody, i, O_RDONLY, &h, &same),
+			 -ESTALE);
+	expect(x, "c", one, LEN);
+	inode_forget(x->v, i, 1);
+	free(one);
+}
+
+/* A PUT that says nothing of its ETag: the next one still replaces only ours. */
+static void without_an_etag_nothing_is_replaced_blindly(void **state)
+{
+	struct fixture *x = *state;
+	struct handle *h;
+
+	assert_int_equal(put(x, "f", "one", 3), 0);
+	h = open_file(x, "f", O_RDWR);
+	write_at(h, "two", 0);
+	memstore_hide_etag(x->store, 1);
+	assert_int_equal(handle_fsync(h), 0);
+	memstore_hide_etag(x->store, 0);
+	write_at(h, "three", 0);
+	assert_int_equal(handle_fsync(h), 0);
+	memstore_hide_etag(x->store, 1);
+	write_at(h, "four.", 0);
+	assert_int_equal(handle_fsync(h), 0);
+	memstore_hide_etag(x->store, 0);
+	other_writer(x, "f", "theirs");
+	write_at(h, "five.", 0);
+	assert_int_equal(handle_fsync(h), -ESTALE);
+	handle_release(h);
+	expect(x, "f", "theirs", 6);
+}
+
 struct mover {
 	struct fixture *x;
 	atomic_int stop;
@@ -452,6 +502,8 @@ int main(void)
 		TEST(a_spool_is_never_taken_for_a_newer_version),
 		TEST(a_rename_removes_only_what_it_copied),
 		TEST(a_container_is_never_shown_raw),
+		TEST(a_container_is_known_by_its_first_bytes),
+		TEST(without_an_etag_nothing_is_replaced_blindly),
 		TEST(files_follow_their_directory),
 	};
 
