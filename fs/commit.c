@@ -360,6 +360,36 @@ static int stored(struct commit *c, const struct store_stat *st)
 	return changed ? inode_commit_attr(i, &now) : 0;
 }
 
+static void drop_delta(struct commit *c)
+{
+	pagefile_close(c->delta);
+	c->delta = NULL;
+	c->promotes = 0;
+}
+
+/* Store the delta, and be sure of its reference; or the file as it is. */
+static int put_safely(struct commit *c, struct store_stat *st)
+{
+	struct inode *i = c->inode;
+	struct object obj;
+	int err;
+
+	err = put_file(c, st);
+	if (err || !c->delta || !promote_check(c))
+		return err;
+	log_warning("%s: its reference is going away: stored as it is",
+		    c->key.text);
+	choose_forget(c->dir, c->ref_key.text);
+	object_read(&obj, st);
+	(void)pthread_mutex_lock(&i->lock);
+	inode_set_object(i, &obj); /* which is what is replaced now */
+	i->size = c->size;
+	(void)pthread_mutex_unlock(&i->lock);
+	drop_delta(c);
+	*st = (struct store_stat){ 0 };
+	return put_file(c, st);
+}
+
 static int run(struct commit *c)
 {
 	struct store_stat st = { 0 };
@@ -375,16 +405,9 @@ static int run(struct commit *c)
 		return err;
 	if (c->v->conf.delta && c->size >= CANDIDATE_MIN)
 		commit_encode(c);
-	if (c->delta) {
-		err = promote_before(c);
-		if (err) {
-			/* As it is, then: that needs nobody else. */
-			pagefile_close(c->delta);
-			c->delta = NULL;
-			c->promotes = 0;
-		}
-	}
-	err = put_file(c, &st);
+	if (c->delta && promote_before(c))
+		drop_delta(c); /* as it is, then: that needs nobody else */
+	err = put_safely(c, &st);
 	if (!err)
 		err = stored(c, &st);
 	return err;

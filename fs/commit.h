@@ -42,4 +42,11 @@ void commit_encode(struct commit *c);
 MUST_CHECK int promote_before(struct commit *c);
 void promote_after(struct commit *c);
 
+/*
+ * After the PUT, and before close returns: is the reference there, and not
+ * marked for removal?  If it was removed it is put back from the cache.  0, or
+ * an error: then the file must be stored without it.
+ */
+MUST_CHECK int promote_check(struct commit *c);
+
 #endif

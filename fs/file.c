@@ -90,14 +90,29 @@ static int open_existing(struct inode *i, const struct request *rq, int flags,
 	return err;
 }
 
+static uint64_t size_of(struct inode *i)
+{
+	uint64_t size;
+
+	(void)pthread_mutex_lock(&i->lock);
+	size = i->size;
+	(void)pthread_mutex_unlock(&i->lock);
+	return size;
+}
+
 int volume_open(struct volume *v, const struct request *rq, struct inode *i,
 		int flags, struct handle **out, int *same)
 {
 	int err, writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+	uint64_t before;
 
 	if (writes && v->conf.read_only)
 		return -EROFS;
+	before = size_of(i);
 	err = inode_refresh(i, rq);
+	/* The kernel would read the new version up to the old one's end. */
+	if (!err && size_of(i) != before)
+		err = -ESTALE;
 	if (!err)
 		err = inode_sniff(i, rq);
 	if (!err && names_is_superseded(v, i))

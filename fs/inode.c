@@ -52,19 +52,17 @@ int inode_new(struct volume *v, int directory, struct inode **out)
 	return 0;
 }
 
-static void unhash(struct volume *v, struct inode *i)
+/* Links know what points to them, so that taking one out is not a search. */
+static void unhash(struct inode *i)
 {
-	struct inode **p = &v->names[slot_of(i->parent, i->name)];
-
-	while (*p && *p != i)
-		p = &(*p)->hash_next;
-	if (*p)
-		*p = i->hash_next;
-	for (p = &i->parent->child; *p && *p != i; p = &(*p)->sibling)
-		;
-	if (*p)
-		*p = i->sibling;
+	*i->hash_link = i->hash_next;
+	if (i->hash_next)
+		i->hash_next->hash_link = i->hash_link;
+	*i->sibling_link = i->sibling;
+	if (i->sibling)
+		i->sibling->sibling_link = i->sibling_link;
 	i->hash_next = i->sibling = NULL;
+	i->hash_link = i->sibling_link = NULL;
 }
 
 /* Under volume.lock: give up the hold on `i`, and on whom it held in turn. */
@@ -78,7 +76,7 @@ static struct inode *drop_pin(struct inode *i)
 		struct inode *parent = i->parent;
 
 		if (parent)
-			unhash(v, i);
+			unhash(i);
 		v->n_inodes--;
 		i->hash_next = dead; /* chain what is to be freed */
 		dead = i;
@@ -180,7 +178,7 @@ static struct inode *detach(struct volume *v, struct inode *i)
 
 	if (!parent)
 		return NULL;
-	unhash(v, i);
+	unhash(i);
 	for (struct inode *up = parent; up; up = up->parent)
 		up->busy -= i->busy; /* what goes on below is not theirs now */
 	if (i->busy)
@@ -218,8 +216,14 @@ static void attach(struct volume *v, struct inode *dir, char *name,
 	i->gone = i->superseded = 0;
 	dir->pins++;
 	i->hash_next = v->names[slot];
+	i->hash_link = &v->names[slot];
+	if (i->hash_next)
+		i->hash_next->hash_link = &i->hash_next;
 	v->names[slot] = i;
 	i->sibling = dir->child;
+	i->sibling_link = &dir->child;
+	if (i->sibling)
+		i->sibling->sibling_link = &i->sibling;
 	dir->child = i;
 }
 
@@ -455,6 +459,21 @@ int inode_local(struct inode *i)
 	local = i->unsaved || (!i->directory && !i->remote);
 	(void)pthread_mutex_unlock(&i->lock);
 	return local;
+}
+
+uint64_t inode_fresh_ms(struct inode *i)
+{
+	uint64_t now = clock_ms(), ttl = i->volume->conf.attr_timeout_ms, left;
+
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->unsaved || (!i->directory && !i->remote) || i == i->volume->root)
+		left = ttl;
+	else if (!i->checked_ms || now - i->checked_ms >= ttl)
+		left = 0;
+	else
+		left = ttl - (now - i->checked_ms);
+	(void)pthread_mutex_unlock(&i->lock);
+	return left;
 }
 
 int inode_fresh(struct inode *i)

@@ -31,8 +31,9 @@ struct inode {
 	struct inode
 		*parent; /* held; NULL for the root and what was unlinked */
 	char *name; /* owned; NULL with parent */
-	struct inode *hash_next; /* same slot of volume.names */
-	struct inode *child, *sibling; /* of a directory: those in memory */
+	struct inode *hash_next, **hash_link; /* same slot of volume.names */
+	struct inode *child; /* of a directory: those in memory */
+	struct inode *sibling, **sibling_link; /* others of the same parent */
 	uint64_t lookups; /* the kernel's */
 	unsigned pins; /* ours: children, handles, calls under way */
 	unsigned opens; /* handles */
@@ -68,7 +69,7 @@ struct inode {
 	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
 };
 
-#define NAME_SLOTS 4096
+#define NAME_SLOTS 65536
 
 struct volume {
 	struct volume_conf conf;

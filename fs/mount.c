@@ -185,7 +185,6 @@ static int open_session(struct mounted *m)
 		.control = { .volume = m->volume,
 			     .refs = m->refs,
 			     .options = &m->options },
-		.attr_timeout_ms = m->options.attr_timeout_ms,
 		.owner = getuid(),
 		.group = getgid(),
 		.started = (uint64_t)time(NULL),

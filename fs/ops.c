@@ -19,7 +19,7 @@ static void reply_entry(fuse_req_t req, struct inode *i)
 	int err = volume_getattr(volume_of(req), &rq, i, &st);
 
 	if (!err) {
-		e = entry_of(req, i, &st);
+		e = entry_of(i, &st);
 		err = fuse_reply_entry(req, &e);
 		if (err)
 			inode_forget(volume_of(req), i, 1);
@@ -63,7 +63,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fail(req, err);
 		return;
 	}
-	e = entry_of(req, i, &st);
+	e = entry_of(i, &st);
 	if (fuse_reply_entry(req, &e))
 		inode_forget(volume_of(req), i, 1);
 }
@@ -101,7 +101,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 	if (err)
 		fail(req, err);
 	else
-		(void)fuse_reply_attr(req, &st, timeout_s(req));
+		(void)fuse_reply_attr(req, &st, timeout_s(inode_at(req, ino)));
 }
 
 static int wanted(struct stat *st, int set)
@@ -144,7 +144,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
 	if (err)
 		fail(req, err);
 	else
-		(void)fuse_reply_attr(req, &now, timeout_s(req));
+		(void)fuse_reply_attr(req, &now, timeout_s(inode_at(req, ino)));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -268,7 +268,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	fi->fh = (uintptr_t)h;
 	err = volume_getattr(volume_of(req), &rq, i, &st);
 	if (!err) {
-		e = entry_of(req, i, &st);
+		e = entry_of(i, &st);
 		err = fuse_reply_create(req, &e, fi);
 		if (!err)
 			return;

@@ -9,7 +9,6 @@ struct fuse_args;
 /* What the kernel's requests are answered from; borrowed. */
 struct ops_context {
 	struct control_context control;
-	uint64_t attr_timeout_ms;
 	uid_t owner; /* of the control files */
 	gid_t group;
 	uint64_t started; /* seconds since 1970 */

@@ -79,18 +79,18 @@ static inline void fail(fuse_req_t req, int err)
 	(void)fuse_reply_err(req, -err);
 }
 
-static inline double timeout_s(fuse_req_t req)
+static inline double timeout_s(struct inode *i)
 {
-	return (double)context(req)->attr_timeout_ms / 1000.0;
+	return (double)inode_fresh_ms(i) / 1000.0;
 }
 
-static inline struct fuse_entry_param entry_of(fuse_req_t req, struct inode *i,
+static inline struct fuse_entry_param entry_of(struct inode *i,
 					       const struct stat *st)
 {
 	return (struct fuse_entry_param){ .ino = (uintptr_t)i,
 					  .attr = *st,
-					  .attr_timeout = timeout_s(req),
-					  .entry_timeout = timeout_s(req) };
+					  .attr_timeout = timeout_s(i),
+					  .entry_timeout = timeout_s(i) };
 }
 
 /* ops_dir.c */

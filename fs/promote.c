@@ -66,6 +66,24 @@ static int upload_reference(struct commit *c, const struct store_head *head)
 	return err;
 }
 
+/* Is the plain file still the version that was copied?  Then that was copied. */
+static int source_unchanged(struct commit *c)
+{
+	struct store *s = c->v->conf.store;
+	struct store_stat st;
+
+	return c->source.etag[0] &&
+	       !s->ops->head(s, c->source.key, &(struct store_call){ 0 },
+			     &st) &&
+	       !strcmp(st.etag, c->source.etag);
+}
+
+/*
+ * Copy on the server, even over a reference that is there: that repairs one
+ * that is damaged.  What was copied must be proven to be the version whose
+ * digest is known: by the server's condition, by its ETag, or by the source
+ * being the same afterwards; else it is uploaded from the cache.
+ */
 static int copy_reference(struct commit *c)
 {
 	struct store_error error = { 0 };
@@ -82,11 +100,18 @@ static int copy_reference(struct commit *c)
 	call.if_match = c->source.etag[0] ? c->source.etag : NULL;
 	err = s->ops->copy(s, c->source.key, c->ref_key.text, &head, &call,
 			   &copied);
-	/* Was it the version we know?  By the server's word, or by its ETag. */
-	sure = (c->v->caps.copy_if_match && c->source.etag[0]) ||
-	       (copied.etag[0] && !strcmp(copied.etag, c->source.etag));
-	if ((!err && !sure) || err == -EFBIG)
+	sure = !err &&
+	       ((c->v->caps.copy_if_match && c->source.etag[0]) ||
+		(copied.etag[0] && !strcmp(copied.etag, c->source.etag)) ||
+		source_unchanged(c));
+	if ((!err && !sure) || err == -EFBIG) {
 		err = upload_reference(c, &head);
+		/* Nobody must take it for what its name says. */
+		if (err && s->ops->remove(s, c->ref_key.text,
+					  &(struct store_call){ 0 }))
+			log_error("%s may not be what its name says: remove it",
+				  c->ref_key.text);
+	}
 	if (err)
 		log_warning("reference %s from %s: %s", c->ref_key.text,
 			    c->source.key, reason(err, &error));
@@ -95,25 +120,54 @@ static int copy_reference(struct commit *c)
 
 int promote_before(struct commit *c)
 {
-	struct store *s = c->v->conf.store;
-	struct store_call call = { 0 };
-	struct store_stat st;
 	int err;
 
-	err = s->ops->head(s, c->ref_key.text, &call, &st);
-	if (!err && st.len == c->source.len)
-		return 0;
-	if (err && err != -ENOENT)
-		return err;
-	if (!c->promotes) {
-		/* Known a moment ago, gone now: somebody cleaned up. */
-		choose_forget(c->dir, c->source.key);
-		return -ENOENT;
-	}
+	if (!c->promotes)
+		return 0; /* promote_check() looks, when it matters */
 	err = copy_reference(c);
 	if (!err)
 		volume_count(c->v, &c->v->stats.promotions, 1);
 	return err;
+}
+
+struct presence {
+	const struct commit *c;
+	int there, condemned;
+};
+
+static int look(void *arg, const char *key, const struct store_stat *st,
+		int is_prefix)
+{
+	struct presence *p = arg;
+	size_t len = strlen(key);
+
+	(void)is_prefix;
+	if (!strcmp(key, p->c->ref_key.text))
+		p->there = st && st->len == p->c->source.len;
+	else if (len > 10 && !strcmp(key + len - 10, "/condemned"))
+		p->condemned = 1;
+	return 0;
+}
+
+int promote_check(struct commit *c)
+{
+	struct presence p = { .c = c };
+	struct key folder = c->ref_key;
+	struct store_list what = { .prefix = folder.text };
+	struct store *s = c->v->conf.store;
+	char *slash = strrchr(folder.text, '/');
+	struct meta meta;
+	struct store_head head = { .meta = &meta };
+	int err;
+
+	if (slash)
+		slash[1] = '\0';
+	err = s->ops->list(s, &what, &(struct store_call){ 0 }, look, &p);
+	if (err || p.condemned || p.there)
+		return err ? err : p.condemned ? -ESTALE : 0;
+	log_warning("%s was removed: putting it back", c->ref_key.text);
+	err = describe(c, &meta);
+	return err ? err : upload_reference(c, &head);
 }
 
 static int identity_head(struct commit *c, const struct store_stat *old,

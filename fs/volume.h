@@ -100,6 +100,9 @@ MUST_CHECK int volume_rename(struct volume *v, const struct request *rq,
 void inode_forget(struct volume *v, struct inode *i, uint64_t n);
 uint64_t inode_number(const struct inode *i);
 
+/* For how long what was said of it holds, so that two caches do not add up. */
+uint64_t inode_fresh_ms(struct inode *i);
+
 /* Attributes. */
 MUST_CHECK int volume_getattr(struct volume *v, const struct request *rq,
 			      struct inode *i, struct stat *out);
@@ -154,7 +157,10 @@ MUST_CHECK int volume_create(struct volume *v, const struct request *rq,
 			     const struct create *c, struct inode **out,
 			     struct handle **h);
 
-/* *same: the content is what it was at the last open; pages may be kept. */
+/*
+ * *same: the content is what it was at the last open; pages may be kept.
+ * -ESTALE: it is not what the caller last heard of; look the name up again.
+ */
 MUST_CHECK int volume_open(struct volume *v, const struct request *rq,
 			   struct inode *i, int flags, struct handle **out,
 			   int *same);

@@ -418,6 +418,114 @@ static void without_an_etag_nothing_is_replaced_blindly(void **state)
 	expect(x, "f", "theirs", 6);
 }
 
+static void key_of_reference(struct fixture *x, const char *path, char out[256])
+{
+	char *ref = xattr(x, path, "reference");
+
+	(void)snprintf(out, 256, "%s", ref);
+	free(ref);
+}
+
+/* A reference's key that holds something else is mended by the next promotion. */
+static void a_wrong_reference_is_not_taken(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(1, LEN), *junk = noise(2, LEN);
+	uint8_t digest[DIGEST_LEN];
+	char hex[DIGEST_HEX], key[256];
+	struct store_source src = { LEN, give, junk };
+
+	assert_int_equal(digest_buffer(one, LEN, digest), 0);
+	hex_encode(hex, digest, DIGEST_LEN);
+	(void)snprintf(key, sizeof(key), ".dg/refs/%s/reference.bin", hex);
+	assert_int_equal(x->store->ops->put(x->store, key, &src,
+					    &(struct store_head){ 0 },
+					    &(struct store_call){ 0 }, NULL),
+			 0);
+	assert_int_equal(put(x, "a", one, LEN), 0);
+	one[7]++;
+	assert_int_equal(put(x, "b", one, LEN), 0);
+	expect_storage(x, "b", "delta");
+	fixture_mount(x);
+	expect(x, "b", one, LEN);
+	one[7]--;
+	expect(x, "a", one, LEN);
+	free(one);
+	free(junk);
+}
+
+static void remove_reference(struct moment *m)
+{
+	assert_int_equal(m->x->store->ops->remove(m->x->store, m->arg,
+						  &(struct store_call){ 0 }),
+			 0);
+}
+
+static void condemn_reference(struct moment *m)
+{
+	char key[300];
+
+	(void)snprintf(key, sizeof(key), "%s", (char *)m->arg);
+	(void)snprintf(strrchr(key, '/'), 20, "/condemned");
+	other_writer(m->x, key, "x");
+}
+
+/* Somebody cleans up between our look and our PUT: close is still right. */
+static void a_reference_that_goes_is_noticed(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *one = noise(1, LEN);
+	char ref[256];
+
+	assert_int_equal(put(x, "a", one, LEN), 0);
+	one[7]++;
+	assert_int_equal(put(x, "b", one, LEN), 0);
+	key_of_reference(x, "b", ref);
+	for (int condemned = 0; condemned < 2; condemned++) {
+		struct moment m = { .x = x,
+				    .op = MEMSTORE_PUT,
+				    .key = "c",
+				    .times = 1,
+				    .arg = ref,
+				    .act = condemned ? condemn_reference
+						     : remove_reference };
+
+		one[9]++;
+		memstore_on_op(x->store, strike, &m);
+		assert_int_equal(put(x, "c", one, LEN), 0);
+		assert_int_equal(m.times, 0);
+		memstore_on_op(x->store, NULL, NULL);
+		expect_storage(x, "c", condemned ? "plain" : "delta");
+		fixture_mount(x);
+		expect(x, "c", one, LEN);
+	}
+	free(one);
+}
+
+/* Opened under a size that is out of date: the caller has to look again. */
+static void a_new_version_is_not_opened_under_the_old_size(void **state)
+{
+	struct fixture *x = *state;
+	struct handle *h;
+	struct inode *i;
+	struct stat st;
+	int same;
+
+	assert_int_equal(put(x, "f", "short", 5), 0);
+	i = at(x, "f");
+	stat_it(x, i, &st);
+	other_writer(x, "f", "much longer");
+	assert_int_equal(volume_open(x->v, &somebody, i, O_RDONLY, &h, &same),
+			 -ESTALE);
+	stat_it(x, i, &st);
+	assert_int_equal(st.st_size, 11);
+	assert_int_equal(volume_open(x->v, &somebody, i, O_RDONLY, &h, &same),
+			 0);
+	handle_release(h);
+	inode_forget(x->v, i, 1);
+	expect(x, "f", "much longer", 11);
+}
+
 struct mover {
 	struct fixture *x;
 	atomic_int stop;
@@ -504,6 +612,9 @@ int main(void)
 		TEST(a_container_is_never_shown_raw),
 		TEST(a_container_is_known_by_its_first_bytes),
 		TEST(without_an_etag_nothing_is_replaced_blindly),
+		TEST(a_wrong_reference_is_not_taken),
+		TEST(a_reference_that_goes_is_noticed),
+		TEST(a_new_version_is_not_opened_under_the_old_size),
 		TEST(files_follow_their_directory),
 	};
 
