@@ -49,6 +49,10 @@ int daemon_start(struct daemon *d, int foreground)
 	}
 	(void)close(fds[0]);
 	d->ready_fd = fds[1];
+	/* A caller's lock or pipe must not live as long as the mount does. */
+	if (fds[1] > 3)
+		(void)close_range(3, (unsigned)fds[1] - 1, 0);
+	(void)close_range((unsigned)fds[1] + 1, ~0u, 0);
 	(void)setsid();
 	return 0;
 }

@@ -323,8 +323,8 @@ int options_help(struct bytes *out)
 	for (size_t i = 0; i < option_rows_len; i++) {
 		const struct option_row *r = &option_rows[i];
 		static const char *const kinds[] = {
-			"=TEXT",         "=OPTION_SIZE",  "=TIME", "=N",
-			"=OPTION_OCTAL", "=OPTION_RATIO", ""
+			"=TEXT",         "=SIZE",  "=TIME", "=N",
+			"=OCTAL", "=RATIO", ""
 		};
 		char left[64];
 		int err;

@@ -91,7 +91,7 @@ static const char *remedy(const char *code)
 		{ "NoSuchBucket", "create the bucket, or check its name" },
 		{ "InvalidAccessKeyId", "check the access key" },
 		{ "SignatureDoesNotMatch", "check the secret key" },
-		{ "AccessDenied", "check what this key is allowed to do" },
+		{ "AccessDenied", "check what these keys are allowed to do, or give some" },
 		{ "ExpiredToken", "get a new session token" },
 		{ "InvalidToken", "check the session token" },
 		{ "RequestTimeTooSkewed", "set the clock" },
@@ -142,6 +142,8 @@ static void write_line(struct s3 *s, const struct s3_request *req, int status,
 
 	if (why == NULL)
 		why = error->message;
+	if (why[0] == '\0' && error->code[0] == '\0' && req->key == NULL)
+		why = "is this an S3 server's endpoint?";
 	if (strcmp(error->code, "NoSuchBucket") == 0) {
 		(void)store_error_set(out, rc,
 				      "bucket \"%.63s\" does not exist at "

@@ -19,6 +19,7 @@ mapfile -t variables < <(grep -oE '"(DG|AWS)_[A-Z0-9_]+"' fs/option_table.c | tr
 [ ${#options[@]} -ge 20 ] || complain "fs/option_table.c: only ${#options[@]} options found: is the table still as this check reads it?"
 help=$("$binary" --help) || complain "$2 --help: exit status $?"
 
+! grep -n 'OPTION_' <<<"$help" || complain "--help speaks C"
 for o in "${options[@]}"; do
 	grep -qE "^  $o([= ]|$)" <<<"$help" || complain "--help does not list $o"
 	grep -qE "^\.It Cm $o( |$)" "$page" || complain "$page does not document $o"

@@ -86,13 +86,17 @@ for dir in "$MNT" relative "with space"; do
 	echo "in $dir" >"$dir/background"
 	lib_umount "$dir"
 	[ "$dir" = "$MNT" ] || continue
+	exec 9>"$WORK/held-by-the-caller"
 	"$BINARY" "$SPEC" "$MNT" -o "$OPTS"
+	exec 9>&-
 	pid=$(daemon_of "$MNT")
 	holds "$(wc -w <<<"$pid")" -ge 1
 	pid=${pid##*$'\n'}
 	equal "$(readlink "/proc/$pid/cwd")" /
 	equal "$(readlink "/proc/$pid/fd/0")" /dev/null
 	equal "$(readlink "/proc/$pid/fd/2")" /dev/null
+	# A lock or a pipe of the caller's does not live as long as the mount.
+	equal "$(find "/proc/$pid/fd" -lname "$WORK/held-by-the-caller" | wc -l)" 0
 	content "$MNT/background" "in $MNT"
 	hold_open "$MNT/held" 'when it was terminated'
 	kill -TERM "$pid"
