@@ -59,7 +59,6 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.profile = o->profile,
 		.anonymous = (int)o->anonymous,
 	};
-	char endpoint[512], region[64];
 	struct s3_conf conf = {
 		.bucket = spec->bucket,
 		.path_style = (enum s3_path_style)o->path_style,
@@ -78,9 +77,9 @@ static int open_client(struct backend *b, const struct spec *spec,
 	if (err)
 		return err;
 	conf.endpoint = setting(b->credentials, o->endpoint, "endpoint_url",
-				endpoint, sizeof(endpoint));
-	conf.region = setting(b->credentials, o->region, "region", region,
-			      sizeof(region));
+				b->endpoint, sizeof(b->endpoint));
+	conf.region = setting(b->credentials, o->region, "region", b->region,
+			      sizeof(b->region));
 	err = s3_client_new(&below, &conf, b->credentials, error);
 	if (err)
 		return err;

@@ -12,6 +12,7 @@ struct store;
 struct backend {
 	struct store *store; /* owned */
 	struct s3_credentials *credentials; /* owned; NULL for a local one */
+	char endpoint[512], region[64]; /* from the profile; "" if not */
 };
 
 /*

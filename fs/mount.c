@@ -281,6 +281,18 @@ destroy:
 	return status;
 }
 
+/* .dg/config says what is in force, wherever it came from. */
+static void note_profile(struct mounted *m)
+{
+	options_note(&m->options, "endpoint", m->backend.endpoint,
+		     OPTION_PROFILE);
+	options_note(&m->options, "region", m->backend.region, OPTION_PROFILE);
+	/* One thread only, so far. */
+	// NOLINTNEXTLINE(concurrency-mt-unsafe)
+	options_note(&m->options, "profile", getenv("AWS_PROFILE"),
+		     OPTION_ENVIRONMENT);
+}
+
 int mount_run(const struct mount_request *rq)
 {
 	struct mounted m = { .rq = rq, .options = *rq->options };
@@ -297,6 +309,8 @@ int mount_run(const struct mount_request *rq)
 		err = fill_defaults(&m, why);
 	if (!err)
 		err = backend_open(&m.backend, rq->spec, &m.options, why);
+	if (!err)
+		note_profile(&m);
 	if (!err)
 		err = open_cache(&m, why);
 	if (!err)

@@ -323,8 +323,7 @@ int options_help(struct bytes *out)
 	for (size_t i = 0; i < option_rows_len; i++) {
 		const struct option_row *r = &option_rows[i];
 		static const char *const kinds[] = {
-			"=TEXT",         "=SIZE",  "=TIME", "=N",
-			"=OCTAL", "=RATIO", ""
+			"=TEXT", "=SIZE", "=TIME", "=N", "=OCTAL", "=RATIO", ""
 		};
 		char left[64];
 		int err;
@@ -383,10 +382,27 @@ static int show_value(const struct options *o, const struct option_row *r,
 	}
 }
 
+void options_note(struct options *o, const char *name, char *value,
+		  enum option_origin origin)
+{
+	for (size_t i = 0; i < option_rows_len; i++) {
+		char **s;
+
+		if (strcmp(option_rows[i].name, name) != 0)
+			continue;
+		s = field(o, &option_rows[i]);
+		if (!*s && value && *value) {
+			*s = value;
+			o->origin[i] = (uint8_t)origin;
+		}
+	}
+}
+
 int options_show(const struct options *o, struct bytes *out)
 {
-	static const char *const origins[] = { "built-in", "config [default]",
-					       "config", "environment", "-o" };
+	static const char *const origins[] = { "built-in",         "profile",
+					       "config [default]", "config",
+					       "environment",      "-o" };
 
 	for (size_t i = 0; i < option_rows_len; i++) {
 		int err = bytes_printf(out, "%s = ", option_rows[i].name);

@@ -13,6 +13,7 @@
  */
 enum option_origin {
 	OPTION_BUILTIN,
+	OPTION_PROFILE, /* what the AWS profile says, where nothing else does */
 	OPTION_CONFIG_DEFAULT, /* section [default] of the config file */
 	OPTION_CONFIG_BUCKET, /* the bucket's own section */
 	OPTION_ENVIRONMENT,
@@ -68,6 +69,14 @@ MUST_CHECK int options_environment(struct options *o, char why[OPTION_WHY]);
 
 /* Rows of the table as --help prints them. */
 MUST_CHECK int options_help(struct bytes *out);
+
+/*
+ * What was taken from an AWS profile, or from AWS_PROFILE itself, for
+ * options_show().  Nothing happens where the option was set otherwise.
+ * `value` is borrowed.
+ */
+void options_note(struct options *o, const char *name, char *value,
+		  enum option_origin origin);
 
 /* "name = value  # origin" a line; secrets as "set" or "unset". */
 MUST_CHECK int options_show(const struct options *o, struct bytes *out);

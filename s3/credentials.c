@@ -1,9 +1,11 @@
 #include "s3/credentials.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "s3/error.h"
 #include "s3/profile.h"
@@ -81,17 +83,35 @@ struct files {
 	int found; /* the profile, in one of them */
 };
 
+/* mount(8) and systemd start their helpers without HOME. */
+static void home_of_user(char *out, size_t cap)
+{
+	struct passwd pw, *found = NULL;
+	char buf[2048];
+
+	if (getpwuid_r(geteuid(), &pw, buf, sizeof(buf), &found) != 0 ||
+	    found == NULL)
+		(void)snprintf(out, cap, "%s", "");
+	else
+		(void)snprintf(out, cap, "%s", found->pw_dir);
+}
+
 static void file_name(char *out, size_t cap, const char *variable,
 		      const char *name)
 {
 	const char *given = env(variable);
 	const char *home = env("HOME");
+	char own[256];
 
-	if (given != NULL)
+	if (given != NULL) {
 		(void)snprintf(out, cap, "%s", given);
-	else
-		(void)snprintf(out, cap, "%s/.aws/%s", home != NULL ? home : "",
-			       name);
+		return;
+	}
+	if (home == NULL) {
+		home_of_user(own, sizeof(own));
+		home = own;
+	}
+	(void)snprintf(out, cap, "%s/.aws/%s", home, name);
 }
 
 static int file_take(struct s3_credentials *c, struct files *f,

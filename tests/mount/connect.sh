@@ -48,6 +48,16 @@ works environment_profile "endpoint=$DG_TEST_S3_HTTPS_ENDPOINT"
 unset AWS_PROFILE AWS_CA_BUNDLE
 printf '[profile ci]\nregion = us-east-1\nendpoint_url = %s\n' "$DG_TEST_S3_ENDPOINT" >"$HOME/.aws/config"
 works profile_endpoint "profile=ci"
+export AWS_PROFILE=ci
+OPTS=cache_dir=$CACHE
+mount_fs
+holds "$(grep -c "^profile = ci  # environment" "$MNT/.dg/config")" = 1
+holds "$(grep -cF "endpoint = $DG_TEST_S3_ENDPOINT  # profile" "$MNT/.dg/config")" = 1
+umount_fs
+# As mount(8) and systemd call it: without HOME, it is the user's own.
+refuses "in $(getent passwd "$(id -u)" | cut -d: -f6)/.aws/" env -u HOME -u AWS_PROFILE \
+	"$BINARY" "$SPEC" "$MNT" -o "cache_dir=$CACHE,profile=no-such-profile"
+unset AWS_PROFILE
 
 bucket=${SPEC#s3://}
 printf '[default]\nendpoint = http://127.0.0.1:1\n\n[%s]\nendpoint = %s\naccess_key_id = %s\nsecret_access_key = %s\n' \

@@ -75,6 +75,13 @@ for signal in TERM INT HUP; do
 done
 umount_fs
 
+echo "== what is installed"
+DESTDIR=$WORK/dest cmake --install "$(dirname "$BINARY")" >"$WORK/installed"
+# mount(8) looks in /sbin and nowhere else.
+helper=$(readlink "$WORK/dest/sbin/mount.deltaglider")
+same "$WORK/dest$helper" "$BINARY"
+holds -s "$WORK/dest/usr/local/share/man/man8/mount.deltaglider.8"
+
 echo "== in the background"
 mkdir "$WORK/relative" "$WORK/with space"
 for dir in "$MNT" relative "with space"; do
