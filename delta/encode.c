@@ -14,9 +14,10 @@
  * window is cut when its streams reach WEIGHT_MAX, so that a reader who wants
  * a few bytes of it does not decode for long.
  */
-#define RUN_MIN    ((size_t)32 << 10)
+#define RUN_MIN    ((size_t)256 << 10)
 #define WEIGHT_MAX ((size_t)512 << 10)
 #define PIECE      ((size_t)64 << 10)
+#define SOLID      16 /* exact bytes that a bad stretch does not bridge */
 
 struct delta_encoder {
 	struct delta_encoder_conf conf;
@@ -25,6 +26,7 @@ struct delta_encoder {
 	struct matches matches;
 	struct window_coder *coder;
 	struct window window;
+	unsigned literal_cost; /* eighths of a byte, guessed for the chunk */
 	size_t window_start; /* in the chunk */
 	struct bytes out; /* one window's encoding, on its way to conf.write */
 	uint8_t *chunk;
@@ -143,7 +145,7 @@ static size_t equal_run(const uint8_t *a, const uint8_t *b, size_t max)
 }
 
 /* A copy with differences, in pieces so that a heavy window is cut in time. */
-static int near_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
+static int plain_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
 {
 	int err = 0;
 
@@ -159,6 +161,55 @@ static int near_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
 			err = flush_if_heavy(e);
 	}
 	return err;
+}
+
+/*
+ * Where the next stretch between two exact runs of SOLID bytes begins, from
+ * `i` on, where it ends, and how many of its bytes differ.
+ */
+static size_t bad_stretch(const uint8_t *t, const uint8_t *r, size_t i,
+			  size_t len, size_t *end, size_t *differ)
+{
+	size_t start, run;
+
+	i += equal_run(t + i, r + i, len - i);
+	start = i;
+	*differ = 0;
+	while (i < len) {
+		++*differ;
+		i++;
+		run = equal_run(t + i, r + i, len - i);
+		if (run >= SOLID || i + run == len)
+			break;
+		i += run;
+	}
+	*end = i;
+	return start;
+}
+
+/*
+ * A copy, out of which is carved what costs less as literals: a difference
+ * takes about 9 eighths of a byte, a literal what `literal_cost` says, and the
+ * operation that a cut makes 3 bytes.
+ */
+static int near_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
+{
+	const uint8_t *tp = e->chunk + t, *rp = e->conf.ix->ref + r;
+	size_t i = 0, done = 0, end, differ;
+	int err = 0;
+
+	while (!err && i < len) {
+		size_t start = bad_stretch(tp, rp, i, len, &end, &differ);
+
+		if (differ * 9 > (end - start) * e->literal_cost + 24) {
+			err = plain_copy(e, t + done, r + done, start - done);
+			if (!err)
+				err = literal(e, t + start, t + end);
+			done = end;
+		}
+		i = end;
+	}
+	return err ? err : plain_copy(e, t + done, r + done, len - done);
 }
 
 static int exact_copy(struct delta_encoder *e, size_t r, size_t len)
@@ -205,12 +256,21 @@ static int copy_match(struct delta_encoder *e, const struct match *m)
 			 m->len - pending);
 }
 
+/* Compressed data stay as they are, code halves, text is a quarter. */
+static unsigned literal_cost(const uint8_t *t, size_t len)
+{
+	struct nature n = nature_of(t, len);
+
+	return n.dense ? 8 : n.binary ? 4 : 2;
+}
+
 static int encode_chunk(struct delta_encoder *e)
 {
 	size_t at = 0;
 	int err;
 
 	e->matches.n = 0;
+	e->literal_cost = literal_cost(e->chunk, e->fill);
 	e->window_start = 0;
 	err = matcher_run(&e->matcher, e->chunk, e->fill, &e->matches);
 	for (size_t i = 0; !err && i < e->matches.n; i++) {

@@ -7,13 +7,17 @@
 
 /*
  * Tuned on series of binaries and source trees; see delta/FORMAT.md, "Why".
- * A match must gain GAIN_MIN bytes over literals; an extension is given up
+ * A match must gain some bytes over literals; an extension is given up
  * once it has lost X_DROP against its best; after the alignment is lost, it is
  * looked for within RESYNC_REACH bytes of where it was.
  */
-#define GAIN_MIN     32
+#define GAIN_TEXT    32 /* where literals compress well */
+#define GAIN_DENSE   14 /* where they hardly do */
 #define X_DROP       256
 #define RESYNC_REACH 1024
+#define RESYNC_MIN   24 /* exact bytes that make a new alignment */
+#define RESYNC_PRICE 48 /* bytes gone over that pay for one */
+#define HOME_MIN     1024 /* a match of so many bytes is no accident */
 #define ALIGNED_MIN  16 /* exact bytes that bring the last alignment back */
 #define BACK_REACH   4096 /* bytes of the last match that the next may take */
 
@@ -26,6 +30,9 @@ struct run {
 	size_t anchor; /* end of the last match: bytes before it are settled */
 	int aligned;
 	int64_t shift; /* if aligned: reference offset less target offset */
+	int64_t gain_min;
+	int64_t home; /* the alignment of the last long match */
+	size_t credit; /* bytes gone over since the last resync */
 };
 
 void matches_clear(struct matches *m)
@@ -171,7 +178,7 @@ static int take(struct run *run, size_t p, size_t r)
 		one.len -= split;
 		overlap -= split;
 	}
-	if (score_of(t + one.target, ref + one.ref, one.len) < GAIN_MIN)
+	if (score_of(t + one.target, ref + one.ref, one.len) < run->gain_min)
 		return 0;
 	if (overlap && (last->len -= overlap) == 0)
 		run->out->n--;
@@ -181,13 +188,16 @@ static int take(struct run *run, size_t p, size_t r)
 	run->anchor = one.target + one.len;
 	run->aligned = 1;
 	run->shift = (int64_t)one.ref - (int64_t)one.target;
+	if (one.len >= HOME_MIN)
+		run->home = run->shift;
 	return 1;
 }
 
 /* Do `n` exact bytes at target offset p stand where the last alignment says? */
-static int holds(const struct run *run, size_t p, size_t n, size_t *r)
+static int holds(const struct run *run, int64_t shift, size_t p, size_t n,
+		 size_t *r)
 {
-	int64_t at = (int64_t)p + run->shift;
+	int64_t at = (int64_t)p + shift;
 
 	if (!run->aligned || at < 0 || n > run->len - p ||
 	    (uint64_t)at + n > run->ix->ref_len)
@@ -232,10 +242,10 @@ static int resync(const struct run *run, size_t p, size_t *at, size_t *r)
 			size_t up = (size_t)mid + d, down = (size_t)mid - d;
 
 			if (load64(ref + up) == want &&
-			    exact_around(run, q, up, INDEX_WINDOW))
+			    exact_around(run, q, up, RESYNC_MIN))
 				*r = up;
 			else if (load64(ref + down) == want &&
-				 exact_around(run, q, down, INDEX_WINDOW))
+				 exact_around(run, q, down, RESYNC_MIN))
 				*r = down;
 			else
 				continue;
@@ -265,20 +275,27 @@ static int run_chunk(struct run *run)
 		size_t step = stride(p - run->anchor);
 		int took = 0;
 
-		if (holds(run, p, ALIGNED_MIN, &r)) {
+		if (holds(run, run->shift, p, ALIGNED_MIN, &r) ||
+		    (run->home != run->shift &&
+		     holds(run, run->home, p, ALIGNED_MIN, &r))) {
 			took = take(run, p, r);
-		} else if (p + INDEX_WINDOW <= run->len) {
-			uint64_t h = index_hash(run->t + p);
+		} else if (p + INDEX_WINDOW_MAX <= run->len) {
+			uint64_t h = index_hash(run->ix, run->t + p);
 
-			if (p + ahead * step + INDEX_WINDOW <= run->len)
+			if (p + ahead * step + INDEX_WINDOW_MAX <= run->len)
 				index_prefetch(
 					run->ix,
-					index_hash(run->t + p + ahead * step));
+					index_hash(run->ix,
+						   run->t + p + ahead * step));
 			if (index_find(run->ix, run->t + p, h, &r))
 				took = take(run, p, r);
 		}
 		while (took > 0) {
+			run->credit += run->anchor - p;
 			p = run->anchor;
+			if (run->credit < RESYNC_PRICE)
+				break;
+			run->credit = 0;
 			if (!resync(run, p, &q, &r))
 				break;
 			took = take(run, q, r);
@@ -302,7 +319,11 @@ int matcher_run(struct matcher *m, const uint8_t *t, size_t len,
 			   .out = out,
 			   .first = out->n,
 			   .aligned = m->aligned,
-			   .shift = (int64_t)m->next };
+			   .shift = (int64_t)m->next,
+			   .home = (int64_t)m->next,
+			   .credit = RESYNC_PRICE,
+			   .gain_min = nature_of(t, len).dense ? GAIN_DENSE
+							       : GAIN_TEXT };
 	int64_t next;
 	int err;
 

@@ -11,7 +11,7 @@
 
 /* Measured: see delta/FORMAT.md, "Why". */
 #define LEVEL_CONTROL 9
-#define LEVEL_LITERAL 6
+#define LEVEL_LITERAL 9
 #define STORE_BELOW   32 /* bytes that no zstd frame makes smaller */
 
 struct window_coder {
