@@ -10,9 +10,8 @@
 #include "delta/varint.h"
 
 /* Measured: see delta/FORMAT.md, "Why". */
-#define LEVEL_CONTROL 9
-#define LEVEL_LITERAL 9
-#define STORE_BELOW   32 /* bytes that no zstd frame makes smaller */
+#define LEVEL       9
+#define STORE_BELOW 32 /* bytes that no zstd frame makes smaller */
 
 struct window_coder {
 	ZSTD_CCtx *zstd;
@@ -136,7 +135,7 @@ size_t window_weight(const struct window *w)
 
 /* Append `in` compressed, or as it is where that is no smaller. */
 static int pack(struct window_coder *c, const uint8_t *in, size_t len,
-		int level, struct bytes *out)
+		struct bytes *out)
 {
 	size_t bound = ZSTD_compressBound(len), n;
 	int err;
@@ -147,7 +146,7 @@ static int pack(struct window_coder *c, const uint8_t *in, size_t len,
 	if (err)
 		return err;
 	n = ZSTD_compressCCtx(c->zstd, out->data + out->len, bound, in, len,
-			      level);
+			      LEVEL);
 	if (ZSTD_isError(n))
 		return -EIO;
 	if (n >= len)
@@ -167,9 +166,7 @@ static int pack_streams(struct window_coder *c, const struct window *w)
 		const struct bytes *s = &w->stream[i];
 		size_t start = body.len;
 
-		err = pack(c, s->data, s->len,
-			   i == WINDOW_LITERAL ? LEVEL_LITERAL : LEVEL_CONTROL,
-			   &body);
+		err = pack(c, s->data, s->len, &body);
 		if (!err)
 			err = varint_put(&c->scratch, s->len);
 		if (!err)
@@ -207,7 +204,7 @@ int window_encode(struct window_coder *c, struct window *w, const uint8_t *t,
 	copied = len - w->stream[WINDOW_LITERAL].len;
 	if (!copied) {
 		c->scratch.len = 0;
-		err = pack(c, t, len, LEVEL_LITERAL, &c->scratch);
+		err = pack(c, t, len, &c->scratch);
 		e->kind = c->scratch.len < len ? DELTA_ZSTD : DELTA_RAW;
 	} else if (window_weight(w) <= WINDOW_RAW_MAX(len)) {
 		err = pack_streams(c, w);

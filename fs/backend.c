@@ -16,7 +16,7 @@
 #define CHECK_MS          8000 /* is it there at all? */
 #define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
-#define RETRIES           6
+#define RETRIES           10
 
 static uint64_t now_ms(void)
 {

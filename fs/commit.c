@@ -436,6 +436,12 @@ int inode_commit_locked(struct inode *i, enum commit_when when)
 	if (!i->dirty ||
 	    (when == COMMIT_UNLESS_EMPTY && !pagefile_length(i->spool)))
 		goto unlock;
+	if (i->torn) {
+		/* Half of what was meant must not replace what is there. */
+		volume_count(c.v, &c.v->stats.commit_errors, 1);
+		err = i->torn;
+		goto unlock;
+	}
 	err = names_where(c.v, i, &c.dir, &c.name);
 	if (err) {
 		err = nameless(i, err);

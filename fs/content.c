@@ -188,6 +188,8 @@ int inode_resize(struct inode *i, const struct request *rq, uint64_t len)
 	(void)pthread_rwlock_wrlock(&i->data);
 	err = pagefile_truncate(i->spool, len);
 	if (!err) {
+		if (len <= i->torn_off)
+			i->torn = 0; /* what is missing is not wanted */
 		i->dirty = 1;
 		inode_touched(i, len);
 	}

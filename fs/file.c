@@ -260,10 +260,15 @@ ssize_t handle_write(struct handle *h, const struct request *rq,
 	if (h->flags & O_APPEND)
 		off = pagefile_length(i->spool);
 	err = pagefile_pwrite(i->spool, buf, len, off);
-	if (!err) {
-		i->dirty = 1;
-		inode_touched(i, pagefile_length(i->spool));
+	if (err && (!i->torn || off < i->torn_off)) {
+		i->torn = err;
+		i->torn_off = off;
+	} else if (!err && off <= i->torn_off && i->torn_off - off < len) {
+		i->torn = 0; /* done over, and this time it was */
 	}
+	/* Also after an error: some of it may have been written. */
+	i->dirty = 1;
+	inode_touched(i, pagefile_length(i->spool));
 	(void)pthread_rwlock_unlock(&i->data);
 	return err ? err : (ssize_t)len;
 }
@@ -296,6 +301,7 @@ void inode_settle(struct inode *i)
 		i->spool = NULL;
 		lost = i->dirty && !i->gone; /* unlinked here: meant to go */
 		i->dirty = 0;
+		i->torn = 0;
 	}
 	(void)pthread_mutex_unlock(&v->lock);
 	(void)pthread_mutex_lock(&i->lock);

@@ -49,6 +49,8 @@ struct inode {
 	pthread_rwlock_t data;
 	struct pagefile *spool; /* the whole content, or NULL: in the bucket */
 	int dirty; /* spool is newer than the bucket */
+	int torn; /* -errno of a write that failed and was not made good, or 0 */
+	uint64_t torn_off; /* where */
 
 	/* Under lock. */
 	pthread_mutex_t lock;

@@ -175,6 +175,8 @@ MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
  * close(2) of one descriptor that was open for writing: store what is unsaved,
  * but leave an empty file to the last close, because a shell's "> file" closes a copy of its
  * descriptor before it writes.  On error the bytes stay, to be tried again.
+ * A file with a write that failed (for want of space, say) is not stored until
+ * that was done over or cut off: its error is given again.
  */
 MUST_CHECK int handle_flush(struct handle *h);
 MUST_CHECK int handle_fsync(struct handle *h);

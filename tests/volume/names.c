@@ -410,8 +410,20 @@ static void a_full_spool_stops_the_writer_only(void **state)
 	assert_int_equal(n, -ENOSPC);
 	assert_true(off > 0);
 	expect(x, "a", data, off);
+	/* Half of it does not replace what is there. */
+	assert_int_equal(handle_flush(h), -ENOSPC);
+	assert_int_equal(handle_fsync(h), -ENOSPC);
 	handle_release(h);
-	expect(x, "a", data, off);
+	expect(x, "a", "before", 6);
+	/* Done over when there is room, or cut off, it is whole again. */
+	h = open_file(x, "a", O_WRONLY);
+	assert_int_equal(handle_write(h, &somebody, data, 4 << 20, 6), -ENOSPC);
+	assert_int_equal(handle_flush(h), -ENOSPC);
+	x->spool.max = 64 << 20;
+	assert_int_equal(handle_write(h, &somebody, data, 4 << 20, 6), 4 << 20);
+	assert_int_equal(handle_flush(h), 0);
+	handle_release(h);
+	x->spool.max = 2 << 20;
 	assert_int_equal(put(x, "b", "small", 5), 0);
 	expect(x, "b", "small", 5);
 	free(data);
