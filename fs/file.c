@@ -47,11 +47,6 @@ static int handle_new(struct inode *i, int flags, struct handle **out)
 	return 0;
 }
 
-struct inode *handle_inode(struct handle *h)
-{
-	return h->inode;
-}
-
 static void handle_free(struct handle *h)
 {
 	content_clear(&h->content);

@@ -143,11 +143,6 @@ void inode_forget(struct volume *v, struct inode *i, uint64_t n)
 	destroy(dead);
 }
 
-uint64_t inode_number(const struct inode *i)
-{
-	return i->number;
-}
-
 /* Under volume.lock. */
 static struct inode *find(struct volume *v, const struct inode *dir,
 			  const char *name)

@@ -171,6 +171,10 @@ struct resolved {
 /* What the bucket has under that name.  0, -ENOENT, or the store's. */
 MUST_CHECK int resolve(struct volume *v, const struct request *rq,
 		       const struct key *key, struct resolved *out);
+/* volume_lookup(), but what it finds is pinned instead of held. */
+MUST_CHECK int lookup_pinned(struct volume *v, const struct request *rq,
+			     struct inode *parent, const char *name,
+			     struct inode **out);
 /*
  * Somebody else's object may be a container of ours that lost its metadata on
  * the way: look at its first bytes, once a version.  0; -ESTALE if it turned

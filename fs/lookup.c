@@ -281,6 +281,21 @@ int volume_lookup(struct volume *v, const struct request *rq,
 	return err == -EAGAIN ? -EBUSY : err;
 }
 
+int lookup_pinned(struct volume *v, const struct request *rq,
+		  struct inode *parent, const char *name, struct inode **out)
+{
+	struct inode *i;
+	int err;
+
+	err = volume_lookup(v, rq, parent, name, &i, NULL);
+	if (err)
+		return err;
+	inode_pin(i);
+	inode_forget(v, i, 1);
+	*out = i;
+	return 0;
+}
+
 static int refresh_directory(struct volume *v, const struct request *rq,
 			     const struct key *slashed, struct resolved *r)
 {

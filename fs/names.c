@@ -184,23 +184,6 @@ int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
 	return err;
 }
 
-/* The inode of a name that is to go, pinned. */
-static int find_victim(struct volume *v, const struct request *rq,
-		       struct inode *parent, const char *name,
-		       struct inode **out)
-{
-	struct inode *i;
-	int err;
-
-	err = volume_lookup(v, rq, parent, name, &i, NULL);
-	if (err)
-		return err;
-	inode_pin(i);
-	inode_forget(v, i, 1);
-	*out = i;
-	return 0;
-}
-
 void inode_going(struct inode *i, const struct request *rq)
 {
 	struct volume *v = i->volume;
@@ -281,7 +264,7 @@ int volume_unlink(struct volume *v, const struct request *rq,
 		return -EROFS;
 	err = name_usable(v, parent, name);
 	if (!err)
-		err = find_victim(v, rq, parent, name, &i);
+		err = lookup_pinned(v, rq, parent, name, &i);
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&i->commit);
@@ -361,7 +344,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		return -EROFS;
 	err = name_usable(v, parent, name);
 	if (!err)
-		err = find_victim(v, rq, parent, name, &i);
+		err = lookup_pinned(v, rq, parent, name, &i);
 	if (err)
 		return err;
 	tree_enter(parent);

@@ -34,11 +34,6 @@ void ranged_free(struct ranged *r)
 	free(r);
 }
 
-void ranged_drop(struct ranged *r)
-{
-	r->buf.len = 0;
-}
-
 static int take(void *arg, const void *data, size_t len)
 {
 	return bytes_append(arg, data, len);

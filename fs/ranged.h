@@ -37,7 +37,4 @@ void ranged_free(struct ranged *r); /* NULL-safe */
 MUST_CHECK int ranged_read(struct ranged *r, const struct store_call *call,
 			   void *buf, size_t len, uint64_t off);
 
-/* Forget what is buffered. */
-void ranged_drop(struct ranged *r);
-
 #endif

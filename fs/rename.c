@@ -13,31 +13,15 @@ struct ends {
 	struct key from_key, to_key;
 };
 
-static int find_pinned(struct volume *v, const struct request *rq,
-		       struct inode *parent, const char *name,
-		       struct inode **out)
-{
-	struct inode *i;
-	int err;
-
-	err = volume_lookup(v, rq, parent, name, &i, NULL);
-	if (err)
-		return err;
-	inode_pin(i);
-	inode_forget(v, i, 1);
-	*out = i;
-	return 0;
-}
-
 static int find_ends(struct volume *v, const struct request *rq,
 		     const struct rename *r, struct ends *e)
 {
 	int err;
 
-	err = find_pinned(v, rq, r->from_parent, r->from, &e->from);
+	err = lookup_pinned(v, rq, r->from_parent, r->from, &e->from);
 	if (err)
 		return err;
-	err = find_pinned(v, rq, r->to_parent, r->to, &e->to);
+	err = lookup_pinned(v, rq, r->to_parent, r->to, &e->to);
 	if (err == -ENOENT)
 		err = 0;
 	else if (!err && r->no_replace)

@@ -98,7 +98,6 @@ MUST_CHECK int volume_rename(struct volume *v, const struct request *rq,
 			     const struct rename *r);
 
 void inode_forget(struct volume *v, struct inode *i, uint64_t n);
-uint64_t inode_number(const struct inode *i);
 
 /* For how long what was said of it holds, so that two caches do not add up. */
 uint64_t inode_fresh_ms(struct inode *i);
@@ -180,7 +179,6 @@ MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
  */
 MUST_CHECK int handle_flush(struct handle *h);
 MUST_CHECK int handle_fsync(struct handle *h);
-struct inode *handle_inode(struct handle *h); /* borrowed */
 
 /* The last one: store what is left, free `h` whatever comes of it. */
 void handle_release(struct handle *h);

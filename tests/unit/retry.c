@@ -178,7 +178,7 @@ static int takes(void *arg, const void *data, size_t len)
 	return 0;
 }
 
-static void gets(void **state)
+static void downloads(void **state)
 {
 	struct store_stat st = { 0 };
 	struct fixture f;
@@ -266,7 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(repeats), cmocka_unit_test(meets_itself),
-		cmocka_unit_test(copies),  cmocka_unit_test(gets),
+		cmocka_unit_test(copies),  cmocka_unit_test(downloads),
 		cmocka_unit_test(lists),   cmocka_unit_test(is_cancelled),
 	};
 

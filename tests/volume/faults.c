@@ -356,7 +356,8 @@ static void any_failing_request(void **state)
 				memstore_on_op(x->store, NULL, NULL);
 				assert_int_equal(put(x, name, one, LEN), 0);
 				memstore_on_op(x->store, strike, &f);
-				strcat(name, "b");
+				(void)snprintf(name, sizeof(name), "d%d%d%db",
+					       op, after, skip);
 				err = put(x, name, two, LEN);
 				memstore_on_op(x->store, NULL, NULL);
 				fixture_mount(x);
