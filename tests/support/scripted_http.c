@@ -152,7 +152,13 @@ static int write_reply(struct connection *c)
 			       "Content-Length: %zu\r\n", r->body_len);
 	n = snprintf(head, sizeof(head), "HTTP/1.1 %d Scripted\r\n%s%s\r\n",
 		     r->status, length, r->headers);
-	if (n < 0 || send_all(c, head, (size_t)n) != 0)
+	if (n < 0 || (size_t)n >= sizeof(head))
+		return -1;
+	if (r->cut_head > 0 && r->cut_head < (size_t)n) {
+		(void)send_all(c, head, (size_t)n - r->cut_head);
+		return -1;
+	}
+	if (send_all(c, head, (size_t)n) != 0)
 		return -1;
 	if (strcmp(c->req.method, "HEAD") == 0)
 		len = 0;

@@ -23,6 +23,7 @@ struct scripted_reply {
 	size_t body_len; /* Content-Length too, unless `no_length` */
 	int no_length; /* the test has put its own into `headers` */
 	size_t cut; /* close after this many bytes of the body; 0: send all */
+	size_t cut_head; /* close so many bytes before the headers' end; 0: no */
 	int close; /* close behind the answer, unannounced */
 	unsigned hang_s; /* say nothing for so long, or until the test ends */
 };

@@ -77,6 +77,44 @@ static void resumes_a_get(void **state)
 	fixture_end(&f);
 }
 
+/* ---- headers that break off ---- */
+
+static void cuts_headers(void *arg, const struct scripted_request *req,
+			 struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+
+	(void)req;
+	fixture_answer(r, 200,
+		       "ETag: \"e1\"\r\nx-amz-meta-a: 1\r\n"
+		       "x-amz-meta-b: 2\r\n",
+		       "hello");
+	/* The empty line, a whole header and that, the middle of one. */
+	r->cut_head = f->step == 0   ? 2
+		      : f->step == 1 ? 19
+		      : f->step == 2 ? 30
+				     : 0;
+	f->step++;
+}
+
+/* What is behind the cut must not be taken for missing. */
+static void takes_no_half_of_the_headers(void **state)
+{
+	char value[META_VALUE_MAX];
+	struct store_stat st;
+	struct fixture f;
+
+	(void)state;
+	fixture_begin(&f, cuts_headers);
+	assert_int_equal(f.store->ops->head(f.store, "key", NULL, &st), 0);
+	assert_int_equal(f.retried, 3);
+	assert_int_equal(st.len, 5);
+	assert_int_equal(meta_get(&st.meta, "a", value, sizeof(value)), 0);
+	assert_int_equal(meta_get(&st.meta, "b", value, sizeof(value)), 0);
+	assert_string_equal(value, "2");
+	fixture_end(&f);
+}
+
 /* ---- answers that get lost ---- */
 
 /* It takes the first PUT, but its answer never comes. */
@@ -375,6 +413,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(resumes_a_get),
+		cmocka_unit_test(takes_no_half_of_the_headers),
 		cmocka_unit_test(knows_its_own_write),
 		cmocka_unit_test(completes_uploads),
 		cmocka_unit_test(copies_despite_200),
