@@ -95,7 +95,7 @@ rm dangling
 missing dangling
 rm -r moved copy
 missing moved
-refuses 'not permitted|not supported|not implemented' ln target hard
+refuses 'not permitted' ln target hard
 mkdir dir
 refuses 'cannot overwrite directory' cp -T /etc/passwd dir
 refuses 'not a directory' ls target/x
