@@ -22,6 +22,7 @@
 #define BACK_REACH   4096 /* bytes of the last match that the next may take */
 #define EFFORT_TAKE  100 /* an extension that came to nothing */
 #define WINDOW       INDEX_WINDOW_MAX
+#define FOLLOW       256 /* bytes that candidates are compared by */
 
 /*
  * An index takes as long to build as many an encoding without one.  So the
@@ -208,12 +209,16 @@ static size_t stride(size_t missed)
 	return missed < 16384 ? 7 : 15;
 }
 
-/* A position whose window equals the one at `p`: non-zero, and *r set. */
+/*
+ * A position whose window equals the one at `p`, of several the one where most
+ * follows: non-zero, and *r set.
+ */
 static int find(struct run *run, size_t p, size_t step, size_t *r)
 {
 	const struct delta_index *ix = run->m->ix;
 	const uint8_t *t = run->t + p;
 	uint64_t h = index_hash(ix, t);
+	size_t best = 0;
 	unsigned way;
 
 	if (p + 8 * step + WINDOW <= run->len)
@@ -221,14 +226,20 @@ static int find(struct run *run, size_t p, size_t step, size_t *r)
 	run->effort++;
 	for (way = index_candidates(ix, h); way; way &= way - 1) {
 		size_t at = index_position(ix, h, (unsigned)__builtin_ctz(way));
+		size_t room = ix->ref_len - at, n;
 
-		run->effort += EFFORT_LOOK;
-		if (!memcmp(ix->ref + at, t, ix->window)) {
+		if (room > run->len - p)
+			room = run->len - p;
+		if (room > FOLLOW)
+			room = FOLLOW;
+		n = equal_run(t, ix->ref + at, room);
+		run->effort += EFFORT_LOOK + n / 8;
+		if (n > best) {
+			best = n;
 			*r = at;
-			return 1;
 		}
 	}
-	return 0;
+	return best >= ix->window;
 }
 
 /* Without the index: 1 if taken, 0 to go on at *p, or an error. */
