@@ -8,7 +8,7 @@
  * In eighths of a byte, as measured on binaries and text: a field's gap, rank
  * and escape; and the operation that a cut makes.
  */
-#define FIELD_COST 16
+#define FIELD_COST 20
 #define CUT_COST   24
 #define SOLID      16 /* exact bytes that a bad stretch does not bridge */
 
@@ -70,5 +70,5 @@ int carve(const struct carve *c, const struct match *m)
 /* Compressed data stay as they are, code halves, text is a quarter. */
 unsigned carve_literal_cost(const struct nature *n)
 {
-	return n->dense ? 8 : n->binary ? 4 : 2;
+	return n->dense ? 8 : n->text ? 2 : 6;
 }

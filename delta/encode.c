@@ -17,6 +17,10 @@
 #define RUN_MIN ((size_t)1 << 20)
 #define PIECE   ((size_t)64 << 10)
 
+/* Literals are few, or many, if they are less, or more, than such a part. */
+#define FEW  14
+#define MANY 3
+
 /* What is compressed already is not unpacked, and repeats itself in files. */
 #define DENSE_WEIGHT ((size_t)8 << 20)
 
@@ -45,6 +49,7 @@ struct delta_encoder {
 	unsigned literal_cost; /* eighths of a byte, guessed for the chunk */
 	int dense; /* so is the chunk */
 	int open; /* the pipeline's window is started */
+	uint64_t put, literals; /* bytes of all windows, and these of them */
 	uint64_t written, fed;
 };
 
@@ -143,16 +148,38 @@ static struct window *window(struct delta_encoder *e)
 
 	if (!e->open)
 		window_start(w, e->shape.block_bits);
-	w->dense = e->dense && (w->dense || !e->open);
+	if (!e->dense || (e->open && w->effort != WINDOW_DENSE))
+		w->effort = WINDOW_NORMAL;
+	else
+		w->effort = WINDOW_DENSE;
 	e->open = 1;
 	return w;
 }
 
+/*
+ * Encoding keeps its pace whatever the target is: the more of it is new, the
+ * less time is spent on each byte of that.
+ */
+static void choose_effort(struct delta_encoder *e, struct window *w)
+{
+	if (e->conf.level != DELTA_DEFAULT || w->effort == WINDOW_DENSE)
+		return;
+	if (e->matcher.grain == DELTA_COARSE && e->literals < e->put / FEW)
+		w->effort = WINDOW_THOROUGH;
+	else if (e->literals > e->put / MANY)
+		w->effort = WINDOW_QUICK;
+}
+
 static int flush_window(struct delta_encoder *e)
 {
+	struct window *w = pipeline_window(e->pipeline);
+
 	if (!e->open)
 		return 0;
 	e->open = 0;
+	e->put += w->target_len;
+	e->literals += w->stream[WINDOW_LITERAL].len;
+	choose_effort(e, w);
 	return pipeline_put_window(e->pipeline);
 }
 
@@ -160,7 +187,8 @@ static int flush_if_full(struct delta_encoder *e)
 {
 	const struct window *w = pipeline_window(e->pipeline);
 
-	if (window_weight(w) < (w->dense ? DENSE_WEIGHT : e->shape.weight) &&
+	if (window_weight(w) < (w->effort == WINDOW_DENSE ? DENSE_WEIGHT
+							  : e->shape.weight) &&
 	    w->target_len + CHUNK <= DELTA_WINDOW_MAX)
 		return 0;
 	return flush_window(e);
@@ -215,6 +243,7 @@ static int exact_copy(struct delta_encoder *e, size_t r, size_t len)
 	int err;
 
 	err = flush_window(e);
+	e->put += len;
 	return err ? err : pipeline_put_copy(e->pipeline, &x);
 }
 

@@ -10,9 +10,9 @@
  * best; after the alignment is lost, it is looked for within RESYNC_REACH bytes
  * of where it was.
  */
-#define GAIN_TEXT    32 /* where literals compress well */
+#define GAIN_TEXT    56 /* where literals compress well */
 #define GAIN_DENSE   14 /* where they hardly do */
-#define X_DROP       256
+#define X_DROP       48
 #define RESYNC_REACH 1024
 #define RESYNC_MIN   24 /* exact bytes that make a new alignment */
 #define RESYNC_PRICE 48 /* bytes gone over that pay for one; twice as many */
@@ -45,6 +45,8 @@ struct run {
 	int64_t home; /* the alignment of the last long match */
 	size_t credit; /* bytes gone over since the last resync */
 	size_t price; /* of the next */
+	int64_t refused; /* the alignment that did not pay last, */
+	size_t refused_end; /* and up to where it need not be asked again */
 	size_t effort;
 };
 
@@ -107,6 +109,8 @@ static int take(struct run *run, size_t p, size_t r)
 	}
 	if (score_of(t + one.target, ref + one.ref, one.len) < run->gain_min) {
 		run->effort += EFFORT_TAKE;
+		run->refused = (int64_t)r - (int64_t)p;
+		run->refused_end = p + fwd;
 		return 0;
 	}
 	if (overlap && (last->len -= overlap) == 0)
@@ -128,8 +132,8 @@ static int holds(const struct run *run, int64_t shift, size_t p, size_t n,
 {
 	int64_t at = (int64_t)p + shift;
 
-	if (!run->aligned || at < 0 || n > run->len - p ||
-	    (uint64_t)at + n > run->m->ref_len)
+	if ((shift == run->refused && p < run->refused_end) || !run->aligned ||
+	    at < 0 || n > run->len - p || (uint64_t)at + n > run->m->ref_len)
 		return 0;
 	*r = (size_t)at;
 	return !memcmp(run->t + p, run->m->ref + *r, n);
@@ -278,7 +282,9 @@ static int look(struct run *run, size_t *p)
 		took = take(run, *p, r);
 	} else if (!run->m->searching) {
 		return nearby(run, p);
-	} else if (*p + WINDOW <= run->len && find(run, *p, step, &r)) {
+	} else if (*p + WINDOW <= run->len && find(run, *p, step, &r) &&
+		   !((int64_t)r - (int64_t)*p == run->refused &&
+		     *p < run->refused_end)) {
 		took = take(run, *p, r);
 	}
 	if (!took)

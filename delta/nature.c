@@ -7,7 +7,7 @@
 struct nature nature_of(const uint8_t *p, size_t len)
 {
 	uint32_t count[256] = { 0 };
-	uint64_t squares = 0, n = 0, high = 0;
+	uint64_t squares = 0, n = 0, high = 0, control = 0;
 	size_t stride = len / SAMPLE_RUNS;
 
 	if (stride < SAMPLE_RUN)
@@ -18,9 +18,11 @@ struct nature nature_of(const uint8_t *p, size_t len)
 	for (unsigned i = 0; i < 256; i++) {
 		squares += (uint64_t)count[i] * count[i];
 		high += i >= 128 ? count[i] : 0;
+		control += i < ' ' && (i < '\t' || i > '\r') ? count[i] : 0;
 	}
 	/* For random bytes the sum is n * n / 256, and a little by chance. */
 	return (struct nature){ .binary = high * 8 >= n && n,
+				.text = high * 8 < n && control * 64 < n,
 				.dense = n &&
 					 squares * 256 <= 2 * n * n + n * 256 };
 }

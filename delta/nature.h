@@ -7,6 +7,7 @@
 /* What a sample of the bytes says of them all. */
 struct nature {
 	int binary; /* an eighth or more have the top bit set: code, media */
+	int text; /* hardly any control characters, and not binary */
 	int dense; /* as even as random ones: compressed, or encrypted */
 };
 

@@ -53,7 +53,7 @@ void window_start(struct window *w, unsigned block_bits)
 	w->ref_high = 0;
 	w->lit_len = 0;
 	w->open = 0;
-	w->dense = 0;
+	w->effort = WINDOW_NORMAL;
 	start_block(w);
 }
 

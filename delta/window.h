@@ -35,6 +35,14 @@ enum window_stream {
 /* What precedes the streams, but for the list of blocks. */
 #define WINDOW_HEAD_MAX (1 + (2 * WINDOW_STREAMS + 2) * 10)
 
+/* How much time its literals are worth. */
+enum window_effort {
+	WINDOW_DENSE, /* compressed already: only repeats are left to find */
+	WINDOW_QUICK, /* there are many */
+	WINDOW_NORMAL,
+	WINDOW_THOROUGH /* there are few */
+};
+
 struct field_model;
 
 /* A window under construction, made by window_init(). */
@@ -52,7 +60,7 @@ struct window {
 	uint64_t gap; /* right copied bytes since the last field */
 	uint64_t lit_len; /* literals since the last copy */
 	int open; /* an operation whose literal length is not written */
-	int dense; /* the literals are compressed already */
+	enum window_effort effort;
 };
 
 /* 0 or -ENOMEM. */

@@ -7,8 +7,6 @@
 
 #define STORE_BELOW 32 /* bytes that no zstd frame makes smaller */
 #define PREFIX_PAYS 64 /* bytes saved that are worth a prefix */
-/* Where only whole repeats are left to be found: fast, and far back. */
-#define DENSE_LEVEL 1
 
 struct window_packer {
 	ZSTD_CCtx *zstd;
@@ -45,21 +43,65 @@ void window_packer_free(struct window_packer *p)
 	free(p);
 }
 
-/* One frame, appended; *len says how long it is. */
-static int compress(struct window_packer *p, const struct bytes *in, int level,
-		    struct bytes *out)
+/* zstd's parameters, 0 where they follow from the level. */
+struct setting {
+	int level;
+	int far; /* look for long repeats far back */
+	int parse; /* strategy */
+	int search_log, target_len, min_match, chain_log, hash_log;
+};
+
+static const struct setting quick = { .level = 3 };
+
+/* Where only whole repeats are left to be found. */
+static const struct setting dense = { .level = 1, .far = 1 };
+
+/*
+ * The optimal parser, with tables so small that they stay in the cache: for
+ * what repeats itself little, smaller and several times faster than the levels
+ * that have it.
+ */
+static const struct setting thorough = { .level = 16,
+					 .parse = ZSTD_btopt,
+					 .search_log = 4,
+					 .target_len = 24,
+					 .min_match = 3,
+					 .chain_log = 17,
+					 .hash_log = 16 };
+
+static int set(ZSTD_CCtx *zstd, const struct setting *s)
+{
+	const struct {
+		ZSTD_cParameter name;
+		int value;
+	} all[] = { { ZSTD_c_compressionLevel, s->level },
+		    { ZSTD_c_enableLongDistanceMatching, s->far },
+		    { ZSTD_c_strategy, s->parse },
+		    { ZSTD_c_searchLog, s->search_log },
+		    { ZSTD_c_targetLength, s->target_len },
+		    { ZSTD_c_minMatch, s->min_match },
+		    { ZSTD_c_chainLog, s->chain_log },
+		    { ZSTD_c_hashLog, s->hash_log } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (ZSTD_isError(ZSTD_CCtx_setParameter(zstd, all[i].name,
+							all[i].value)))
+			return -EIO;
+	return 0;
+}
+
+/* One frame, appended. */
+static int compress(struct window_packer *p, const struct bytes *in,
+		    const struct setting *setting, struct bytes *out)
 {
 	size_t bound = ZSTD_compressBound(in->len), n;
-	int err, far = level == DENSE_LEVEL;
+	int err;
 
 	err = bytes_reserve(out, bound);
+	if (!err)
+		err = set(p->zstd, setting);
 	if (err)
 		return err;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(
-		    p->zstd, ZSTD_c_compressionLevel, level)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(
-		    p->zstd, ZSTD_c_enableLongDistanceMatching, far)))
-		return -EIO;
 	n = ZSTD_compress2(p->zstd, out->data + out->len, bound, in->data,
 			   in->len);
 	if (ZSTD_isError(n))
@@ -69,8 +111,8 @@ static int compress(struct window_packer *p, const struct bytes *in, int level,
 }
 
 /* Append `in` compressed, or as it is where that is no smaller. */
-static int pack(struct window_packer *p, const struct bytes *in, int level,
-		struct bytes *out)
+static int pack(struct window_packer *p, const struct bytes *in,
+		const struct setting *setting, struct bytes *out)
 {
 	size_t start = out->len;
 	int err;
@@ -79,11 +121,31 @@ static int pack(struct window_packer *p, const struct bytes *in, int level,
 		return 0;
 	if (in->len < STORE_BELOW)
 		return bytes_append(out, in->data, in->len);
-	err = compress(p, in, level, out);
+	err = compress(p, in, setting, out);
 	if (err || out->len - start < in->len)
 		return err;
 	out->len = start;
 	return bytes_append(out, in->data, in->len);
+}
+
+/*
+ * Whether it neither repeats itself a lot, which wants large tables, nor is
+ * without anything to find: by a piece from its middle.
+ */
+static int is_worth(struct window_packer *p, const struct bytes *in, int *worth)
+{
+	const size_t piece = (size_t)64 << 10;
+	struct bytes middle = { in->data + in->len / 2 - piece / 2, piece, 0 };
+	int err;
+
+	*worth = 0;
+	if (in->len < 2 * piece)
+		return 0;
+	p->alternative.len = 0;
+	err = compress(p, &middle, &quick, &p->alternative);
+	*worth = p->alternative.len > piece / 4 &&
+		 p->alternative.len < piece / 10 * 9;
+	return err;
 }
 
 /* The middle of what the window copies from. */
@@ -103,15 +165,13 @@ static struct prefix around(const struct window *w, size_t ref_len)
 	return x;
 }
 
-/*
- * The literals, which start at `start` of p->body, once more with a part of the
- * reference for prefix; what is smaller stays.
- */
+/* The literals with a part of the reference for prefix, if that is smaller. */
 static int try_prefix(struct window_packer *p, const struct window *w,
 		      const struct window_packing *how, size_t start,
 		      struct prefix *used)
 {
 	const struct bytes *in = &w->stream[WINDOW_LITERAL];
+	const struct setting setting = { .level = how->level };
 	struct prefix x = around(w, how->ref_len);
 	int err;
 
@@ -120,17 +180,43 @@ static int try_prefix(struct window_packer *p, const struct window *w,
 	if (ZSTD_isError(ZSTD_CCtx_refPrefix(p->zstd, how->ref + x.off, x.len)))
 		return -EIO;
 	p->alternative.len = 0;
-	err = compress(p, in, how->level, &p->alternative);
+	err = compress(p, in, &setting, &p->alternative);
 	if (err || p->alternative.len + PREFIX_PAYS >= p->body.len - start)
 		return err;
-	p->body.len = start;
 	*used = x;
+	p->body.len = start;
 	return bytes_append(&p->body, p->alternative.data, p->alternative.len);
+}
+
+/* The literals in the smallest of the forms that are worth their time. */
+static int pack_literals(struct window_packer *p, const struct window *w,
+			 const struct window_packing *how, struct prefix *used)
+{
+	const struct bytes *in = &w->stream[WINDOW_LITERAL];
+	const struct setting normal = { .level = how->level };
+	size_t start = p->body.len;
+	int err, worth = 0;
+
+	if (w->effort == WINDOW_THOROUGH) {
+		err = is_worth(p, in, &worth);
+		if (err)
+			return err;
+	}
+	err = pack(p, in,
+		   worth                       ? &thorough
+		   : w->effort == WINDOW_DENSE ? &dense
+		   : w->effort == WINDOW_QUICK ? &quick
+					       : &normal,
+		   &p->body);
+	if (!err && how->prefix)
+		err = try_prefix(p, w, how, start, used);
+	return err;
 }
 
 int window_pack(struct window_packer *p, const struct window *w,
 		const struct window_packing *how, struct bytes *out)
 {
+	const struct setting normal = { .level = how->level };
 	struct bytes *body = &p->body;
 	struct prefix x = { 0 };
 	uint8_t bits = (uint8_t)w->block_bits;
@@ -141,12 +227,9 @@ int window_pack(struct window_packer *p, const struct window *w,
 	for (int i = 0; !err && i < WINDOW_STREAMS; i++) {
 		size_t start = body->len;
 
-		err = pack(p, &w->stream[i],
-			   i == WINDOW_LITERAL && w->dense ? DENSE_LEVEL
-							   : how->level,
-			   body);
-		if (!err && i == WINDOW_LITERAL && how->prefix)
-			err = try_prefix(p, w, how, start, &x);
+		err = i == WINDOW_LITERAL
+			      ? pack_literals(p, w, how, &x)
+			      : pack(p, &w->stream[i], &normal, body);
 		if (!err)
 			err = varint_put(out, w->stream[i].len);
 		if (!err)
