@@ -179,9 +179,7 @@ static int encode(struct commit *c, struct ref *ref,
 	struct delta_encoder *e;
 	int err;
 
-	conf.max_len = (uint64_t)(c->v->conf.max_ratio * (double)c->size);
-	if (conf.max_len >= c->size)
-		conf.max_len = c->size - 1;
+	conf.max_len = commit_max_len(c);
 	memcpy(info.target_digest, c->digest, DIGEST_LEN);
 	memcpy(info.ref_digest, ref_digest(ref), DIGEST_LEN);
 	memcpy(info.ref_key, c->ref_key.text, sizeof(info.ref_key));
@@ -210,6 +208,10 @@ static int encode_against(struct commit *c, struct ref *ref)
 	}
 	if (err)
 		goto leave;
+	if (c->v->conf.codec == CODEC_BSDIFF) {
+		err = commit_bsdiff(c, ref, ix);
+		goto leave;
+	}
 	err = inode_new_spool(c->inode, &o.file);
 	if (err)
 		goto leave;
