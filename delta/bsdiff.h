@@ -15,6 +15,12 @@
  */
 #define BSDIFF_HEAD_LEN 32
 
+/*
+ * Most bytes of a file or a reference that bspatch takes: it reads and writes
+ * each in one call, and this is what Linux does in one.
+ */
+#define BSDIFF_FILE_MAX ((uint64_t)0x7ffff000)
+
 enum bsdiff_block { BSDIFF_CONTROL, BSDIFF_DIFF, BSDIFF_EXTRA, BSDIFF_BLOCKS };
 
 /* The header, as numbers. */

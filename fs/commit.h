@@ -45,6 +45,12 @@ static inline uint64_t commit_max_len(const struct commit *c)
 }
 
 /*
+ * May the codec be used for a file and a reference of these lengths?  Not
+ * bsdiff's past what bspatch takes, or nobody could restore it with that.
+ */
+int commit_takes(const struct commit *c, const struct candidate *ref);
+
+/*
  * For codec=bsdiff: encode against `ref`, decode and compare.  0, and c->delta
  * is the patch; -E2BIG if it does not pay; -ENAMETOOLONG if the metadata cannot
  * hold what its reader needs; or an error.

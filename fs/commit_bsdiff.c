@@ -143,6 +143,17 @@ static int describable(struct commit *c)
 	return commit_describe(c, NULL, &meta) ? -ENAMETOOLONG : 0;
 }
 
+int commit_takes(const struct commit *c, const struct candidate *ref)
+{
+	if (c->v->conf.codec != CODEC_BSDIFF ||
+	    (c->size <= BSDIFF_FILE_MAX && ref->len <= BSDIFF_FILE_MAX))
+		return 1;
+	log_debug(
+		"%s: larger than bspatch takes, or its reference is: no delta",
+		c->key.text);
+	return 0;
+}
+
 int commit_bsdiff(struct commit *c, struct ref *ref,
 		  const struct delta_index *ix)
 {

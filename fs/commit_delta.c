@@ -279,6 +279,6 @@ void commit_encode(struct commit *c)
 	int n = choose(c->v, c->dir, &q, best);
 
 	for (int i = 0; i < n; i++)
-		if (!try_candidate(c, &best[i]))
+		if (commit_takes(c, &best[i]) && !try_candidate(c, &best[i]))
 			return;
 }
