@@ -94,7 +94,10 @@ done
 for job in "${readers[@]}"; do
 	wait "$job" || fail "a reader among others"
 done
-until_true "$DEADLINE" eval '[ "$(stats .files.spool_bytes)" = 0 ]' || fail "left in the spool"
+spool_is_empty() {
+	[ "$(stats .files.spool_bytes)" = 0 ]
+}
+until_true "$DEADLINE" spool_is_empty || fail "left in the spool"
 # A new version by the default codec, against the same reference.
 echo more >>"$WORK/edited"
 echo more >>"$MNT/es/other"
