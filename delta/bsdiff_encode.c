@@ -8,6 +8,7 @@
 #include "delta/match.h"
 
 #define PIECE ((size_t)64 << 10)
+#define CHUNK ((size_t)4 << 20) /* of the target, matched at once */
 /* Far below what fits an int, which is what bspatch hands to bzip2. */
 #define OP_MAX ((uint64_t)1 << 30)
 
@@ -120,7 +121,7 @@ int bsdiff_encoder_new(struct bsdiff_encoder **out,
 	e->matcher.ix = conf->ix;
 	/* Most versions begin as the one before. */
 	e->matcher.aligned = 1;
-	e->chunk = malloc(DELTA_WINDOW_MAX);
+	e->chunk = malloc(CHUNK);
 	if (!e->chunk)
 		goto free_encoder;
 	for (int b = 0; b < BSDIFF_BLOCKS; b++) {
@@ -144,7 +145,7 @@ void bsdiff_encoder_free(struct bsdiff_encoder *e)
 		if (e->block[b].open)
 			(void)BZ2_bzCompressEnd(&e->block[b].z);
 	if (e->chunk)
-		bytes_wipe(e->chunk, DELTA_WINDOW_MAX);
+		bytes_wipe(e->chunk, CHUNK);
 	free(e->chunk);
 	matches_clear(&e->matches);
 	bytes_wipe(e->diff, sizeof(e->diff));
@@ -228,7 +229,7 @@ int bsdiff_encoder_feed(struct bsdiff_encoder *e, const void *data, size_t len)
 
 	e->fed += len;
 	while (!err && len) {
-		size_t n = DELTA_WINDOW_MAX - e->fill;
+		size_t n = CHUNK - e->fill;
 
 		if (n > len)
 			n = len;
@@ -236,7 +237,7 @@ int bsdiff_encoder_feed(struct bsdiff_encoder *e, const void *data, size_t len)
 		e->fill += n;
 		p += n;
 		len -= n;
-		if (e->fill == DELTA_WINDOW_MAX)
+		if (e->fill == CHUNK)
 			err = encode_chunk(e);
 	}
 	return err;
