@@ -77,9 +77,16 @@ uint64_t ref_length(const struct ref *ref);
 MUST_CHECK int ref_read(struct ref *ref, void *buf, size_t len, uint64_t off);
 
 /*
- * All its bytes, and the encoder's index of them, built at the first call and
- * shared; both borrowed until ref_put().  0; -ENOMEM if the memory budget has
- * no room even after what is idle was dropped; or ref_read()'s errors.
+ * All its bytes, in memory until ref_put(); shared.  Takes the room of their
+ * index too.  0; -ENOMEM if the memory budget has no room even after what is
+ * idle was dropped; or ref_read()'s errors.
+ */
+MUST_CHECK int ref_text(struct ref *ref, const uint8_t **out);
+
+/*
+ * The encoder's index of them, built at the first call, shared, and kept with
+ * them.  Where the memory budget is too small for all of it, it is sparser.
+ * As ref_text().
  */
 MUST_CHECK int ref_index(struct ref *ref, const struct delta_index **out);
 

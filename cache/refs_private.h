@@ -41,8 +41,9 @@ struct entry {
 	struct budget room; /* lent to `file`; there iff that is */
 
 	_Atomic(uint8_t *) text; /* plainmem of len bytes (1 if that is 0) */
+	size_t index_room; /* bytes taken for the index; 0: none yet */
 	struct delta_index *index; /* of text */
-	int building; /* a thread makes text and index */
+	int building; /* a thread makes text or index */
 	unsigned builds; /* made or failed so far */
 	int build_err; /* of the last one */
 

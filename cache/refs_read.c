@@ -8,6 +8,8 @@
 #include "delta/index.h"
 
 #define STEP ((uint64_t)1 << 20) /* bytes read at once to fill a text */
+/* An index of less than this part of what it wants finds too little. */
+#define INDEX_LEAST 16
 
 /*
  * From the sealed file.  A damaged page makes the entry one that nobody gets
@@ -142,70 +144,115 @@ static int text_load(struct ref *ref, uint8_t **out)
 	return err;
 }
 
-/* Without the lock, but alone: entry->building says so. */
-static int index_build(struct ref *ref)
+/*
+ * What an index may take: all that it wants, or what the budget, with nothing
+ * else in it, leaves beside the text.
+ */
+static uint64_t index_room(const struct refs *r, uint64_t len)
+{
+	uint64_t want = delta_index_cost((size_t)len);
+	uint64_t limit = r->space[MEMORY].max;
+	uint64_t left = limit > len ? limit - len : 0;
+
+	return want < left || left < want / INDEX_LEAST ? want : left;
+}
+
+/*
+ * The text, and room for its index, which may be built later: it must not fail
+ * then.  Without the lock, but alone: entry->building says so.
+ */
+static int text_build(struct ref *ref)
 {
 	struct refs *r = ref->refs;
 	struct entry *e = ref->entry;
 	uint8_t *old = atomic_load(&e->text), *text = old;
-	struct delta_index *index;
-	uint64_t need;
+	uint64_t room = index_room(r, e->len), need = room;
 	int err;
 
-	need = delta_index_cost((size_t)e->len);
 	if (!old)
 		need += e->len ? e->len : 1;
 	if (refs_take(r, MEMORY, need))
 		return -ENOMEM;
 	if (!old) {
 		err = text_load(ref, &text);
-		if (err)
-			goto give_memory;
+		if (err) {
+			refs_give(r, MEMORY, need);
+			return err;
+		}
 	}
-	err = delta_index_new(&index, text, (size_t)e->len);
-	if (err)
-		goto free_text;
-
 	pthread_mutex_lock(&r->lock);
 	e->held[MEMORY] += need;
-	e->index = index;
+	e->index_room = (size_t)room;
 	atomic_store(&e->text, text); /* ref_read() may use it from now on */
 	pthread_mutex_unlock(&r->lock);
 	return 0;
-
-free_text:
-	if (!old)
-		text_free(text, e->len, NULL);
-give_memory:
-	refs_give(r, MEMORY, need);
-	return err;
 }
 
-int ref_index(struct ref *ref, const struct delta_index **out)
+static int index_build(struct ref *ref)
+{
+	struct refs *r = ref->refs;
+	struct entry *e = ref->entry;
+	struct delta_index *index;
+	int err;
+
+	err = delta_index_new(&index, atomic_load(&e->text), (size_t)e->len,
+			      e->index_room);
+	if (err)
+		return err;
+	pthread_mutex_lock(&r->lock);
+	e->index = index;
+	pthread_mutex_unlock(&r->lock);
+	return 0;
+}
+
+/* With the lock: make what is missing, once for all who want it. */
+static int build(struct ref *ref, int index)
 {
 	struct refs *r = ref->refs;
 	struct entry *e = ref->entry;
 	int err = 0;
 
-	pthread_mutex_lock(&r->lock);
-	if (e->building) {
-		unsigned builds = e->builds;
+	while (!err && !(index ? e->index != NULL : e->index_room != 0)) {
+		if (e->building) {
+			unsigned builds = e->builds;
 
-		while (e->builds == builds)
-			pthread_cond_wait(&r->change, &r->lock);
-		err = e->index ? 0 : e->build_err;
-	} else if (!e->index) {
+			while (e->builds == builds)
+				pthread_cond_wait(&r->change, &r->lock);
+			err = e->build_err;
+			continue;
+		}
 		e->building = 1;
 		pthread_mutex_unlock(&r->lock);
-		err = index_build(ref);
+		err = e->index_room ? index_build(ref) : text_build(ref);
 		pthread_mutex_lock(&r->lock);
 		e->building = 0;
 		e->builds++;
 		e->build_err = err;
 		pthread_cond_broadcast(&r->change);
 	}
+	return err;
+}
+
+int ref_text(struct ref *ref, const uint8_t **out)
+{
+	int err;
+
+	pthread_mutex_lock(&ref->refs->lock);
+	err = build(ref, 0);
+	pthread_mutex_unlock(&ref->refs->lock);
 	if (!err)
-		*out = e->index;
-	pthread_mutex_unlock(&r->lock);
+		*out = atomic_load(&ref->entry->text);
+	return err;
+}
+
+int ref_index(struct ref *ref, const struct delta_index **out)
+{
+	int err;
+
+	pthread_mutex_lock(&ref->refs->lock);
+	err = build(ref, 1);
+	if (!err)
+		*out = ref->entry->index;
+	pthread_mutex_unlock(&ref->refs->lock);
 	return err;
 }

@@ -91,6 +91,7 @@ static void memory_drop(struct refs *r, struct entry *e)
 	uint64_t held = e->held[MEMORY], len = e->len;
 
 	e->index = NULL;
+	e->index_room = 0;
 	atomic_store(&e->text, NULL);
 	e->held[MEMORY] = 0;
 	s->idle -= held;

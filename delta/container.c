@@ -26,7 +26,7 @@ static int put_extent(struct delta_table_writer *w,
 		      const struct delta_extent *e)
 {
 	size_t start = w->raw.len;
-	uint8_t kind = (uint8_t)e->kind, check[8];
+	uint8_t kind = (uint8_t)e->kind;
 	int err;
 
 	err = bytes_append(&w->raw, &kind, 1);
@@ -35,12 +35,8 @@ static int put_extent(struct delta_table_writer *w,
 	if (!err && e->kind == DELTA_COPY)
 		err = varint_put(&w->raw, zigzag((int64_t)e->ref_off -
 						 (int64_t)w->ref_next));
-	if (!err && e->kind != DELTA_COPY) {
-		le64_put(check, e->check);
+	if (!err && e->kind != DELTA_COPY)
 		err = varint_put(&w->raw, e->len);
-		if (!err)
-			err = bytes_append(&w->raw, check, sizeof(check));
-	}
 	if (err) {
 		w->raw.len = start;
 		return err;

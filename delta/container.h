@@ -13,9 +13,10 @@
  * writer.  What says where things are comes last, so that windows are written
  * as they are encoded.
  */
-#define DELTA_KEY_MAX    1024 /* bytes of a reference's key */
-#define DELTA_WINDOW_MAX ((size_t)4 << 20) /* most target bytes in a window */
-#define DELTA_VERSION    1
+#define DELTA_KEY_MAX 1024 /* bytes of a reference's key */
+#define DELTA_WINDOW_MAX \
+	((uint64_t)64 << 20) /* most target bytes in a window */
+#define DELTA_VERSION 1
 
 struct delta_info {
 	uint64_t target_len; /* bytes */
@@ -27,9 +28,7 @@ struct delta_info {
 
 enum delta_kind {
 	DELTA_COPY, /* bytes of the reference as they are; nothing stored */
-	DELTA_RAW, /* stored as they are */
-	DELTA_ZSTD, /* one zstd frame */
-	DELTA_BSDIFF, /* copies with differences, and literals */
+	DELTA_WINDOW, /* copies with differences, and literals */
 	DELTA_KINDS
 };
 
@@ -41,7 +40,6 @@ struct delta_extent {
 	uint64_t ref_off; /* DELTA_COPY only */
 	uint64_t off; /* bytes from the object's start; not DELTA_COPY */
 	uint32_t len; /* encoded bytes; not DELTA_COPY */
-	uint64_t check; /* XXH64 of the decoded bytes; not DELTA_COPY */
 };
 
 /* The line every container starts with. */

@@ -6,17 +6,32 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "delta/field.h"
 #include "delta/varint.h"
 #include "delta/window.h"
 
-struct delta_decoder {
-	ZSTD_DCtx *zstd;
-	uint8_t *scratch;
-	size_t cap;
-};
-
 struct stream {
 	const uint8_t *p, *end;
+};
+
+/* Where a block starts in each stream, and what it must give. */
+struct block {
+	size_t at[WINDOW_STREAMS];
+	uint64_t check;
+};
+
+struct delta_decoder {
+	ZSTD_DCtx *zstd;
+	uint8_t *scratch; /* streams that were packed */
+	size_t cap;
+	uint8_t *prefix;
+	struct field_model *model;
+	/* The window loaded; target_len 0: none. */
+	uint64_t target_len;
+	unsigned block_bits;
+	struct stream stream[WINDOW_STREAMS];
+	struct block *block;
+	size_t blocks, block_cap;
 };
 
 int delta_decoder_new(struct delta_decoder **out)
@@ -26,8 +41,9 @@ int delta_decoder_new(struct delta_decoder **out)
 	if (!d)
 		return -ENOMEM;
 	d->zstd = ZSTD_createDCtx();
-	if (!d->zstd) {
-		free(d);
+	d->model = malloc(sizeof(*d->model));
+	if (!d->zstd || !d->model) {
+		delta_decoder_free(d);
 		return -ENOMEM;
 	}
 	*out = d;
@@ -38,10 +54,15 @@ void delta_decoder_free(struct delta_decoder *d)
 {
 	if (!d)
 		return;
-	ZSTD_freeDCtx(d->zstd);
+	(void)ZSTD_freeDCtx(d->zstd);
 	if (d->scratch)
 		bytes_wipe(d->scratch, d->cap);
+	if (d->prefix)
+		bytes_wipe(d->prefix, WINDOW_PREFIX_MAX);
 	free(d->scratch);
+	free(d->prefix);
+	free(d->model);
+	free(d->block);
 	free(d);
 }
 
@@ -62,97 +83,263 @@ static int grow(struct delta_decoder *d, size_t want)
 	return 0;
 }
 
-static int inflate_to(struct delta_decoder *d, const uint8_t *in, size_t len,
+/* A window's head, as it is read. */
+struct head {
+	const uint8_t *p, *end;
+	uint64_t raw[WINDOW_STREAMS], stored[WINDOW_STREAMS];
+	uint64_t prefix_len, prefix_off;
+	size_t sum; /* of raw */
+};
+
+static int read_lengths(struct head *h)
+{
+	uint64_t sum = 0;
+	int err;
+
+	for (int i = 0; i < WINDOW_STREAMS; i++) {
+		err = varint_get(&h->p, h->end, &h->raw[i]);
+		if (!err)
+			err = varint_get(&h->p, h->end, &h->stored[i]);
+		if (err)
+			return err;
+		if (h->raw[i] > WINDOW_RAW_MAX - sum ||
+		    h->stored[i] > h->raw[i])
+			return -EBADMSG;
+		sum += h->raw[i];
+	}
+	h->sum = (size_t)sum;
+	err = varint_get(&h->p, h->end, &h->prefix_len);
+	if (!err && h->prefix_len)
+		err = varint_get(&h->p, h->end, &h->prefix_off);
+	return err;
+}
+
+static int read_blocks(struct delta_decoder *d, struct head *h,
+		       uint64_t target_len)
+{
+	size_t n = (size_t)((target_len - 1) >> d->block_bits) + 1;
+	uint64_t at[WINDOW_STREAMS] = { 0 }, used;
+	int err;
+
+	if (n > d->block_cap) {
+		struct block *b = reallocarray(d->block, n, sizeof(*b));
+
+		if (!b)
+			return -ENOMEM;
+		d->block = b;
+		d->block_cap = n;
+	}
+	d->blocks = n;
+	for (size_t i = 0; i < n; i++) {
+		struct block *b = &d->block[i];
+
+		if (h->end - h->p < 8)
+			return -EBADMSG;
+		b->check = le64_get(h->p);
+		h->p += 8;
+		for (int k = 0; k < WINDOW_STREAMS; k++) {
+			b->at[k] = (size_t)at[k];
+			if (i == n - 1)
+				continue;
+			err = varint_get(&h->p, h->end, &used);
+			if (err)
+				return err;
+			if (used > h->raw[k] - at[k])
+				return -EBADMSG;
+			at[k] += used;
+		}
+	}
+	return 0;
+}
+
+static int inflate_to(struct delta_decoder *d, const struct stream *in,
 		      uint8_t *out, size_t out_len)
 {
-	size_t n = ZSTD_decompressDCtx(d->zstd, out, out_len, in, len);
+	size_t n = ZSTD_decompressDCtx(d->zstd, out, out_len, in->p,
+				       (size_t)(in->end - in->p));
 
 	return ZSTD_isError(n) || n != out_len ? -EBADMSG : 0;
 }
 
-/* Read the lengths, unpack what is packed, point `s` at each stream. */
-static int unpack(struct delta_decoder *d, const struct delta_extent *e,
-		  const uint8_t *enc, struct stream s[WINDOW_STREAMS])
+static int load_prefix(struct delta_decoder *d, const struct head *h,
+		       const struct delta_ref *ref)
 {
-	const uint8_t *p = enc, *end = enc + e->len;
-	uint64_t raw[WINDOW_STREAMS], packed[WINDOW_STREAMS], sum = 0;
-	uint64_t limit = WINDOW_RAW_MAX(e->target_len);
-	uint8_t *to;
-	int err;
+	size_t err;
+	int rc;
+
+	if (h->prefix_len > WINDOW_PREFIX_MAX || h->prefix_len > ref->len ||
+	    h->prefix_off > ref->len - h->prefix_len)
+		return -EBADMSG;
+	if (!d->prefix)
+		d->prefix = malloc(WINDOW_PREFIX_MAX);
+	if (!d->prefix)
+		return -ENOMEM;
+	rc = ref->read(ref->arg, d->prefix, (size_t)h->prefix_len,
+		       h->prefix_off);
+	if (rc)
+		return rc;
+	err = ZSTD_DCtx_refPrefix(d->zstd, d->prefix, (size_t)h->prefix_len);
+	return ZSTD_isError(err) ? -EBADMSG : 0;
+}
+
+/* Unpack what is packed, point d->stream at each. */
+static int unpack(struct delta_decoder *d, struct head *h,
+		  const struct delta_ref *ref)
+{
+	uint8_t *to = d->scratch;
+	int err = 0;
 
 	for (int i = 0; i < WINDOW_STREAMS; i++) {
-		err = varint_get(&p, end, &raw[i]);
-		if (!err)
-			err = varint_get(&p, end, &packed[i]);
-		if (err)
-			return err;
-		if (raw[i] > limit - sum || packed[i] > raw[i])
+		struct stream in = { h->p, h->p };
+
+		if (h->stored[i] > (uint64_t)(h->end - h->p))
 			return -EBADMSG;
-		sum += raw[i];
-	}
-	err = grow(d, (size_t)sum);
-	if (err)
-		return err;
-	to = d->scratch;
-	for (int i = 0; i < WINDOW_STREAMS; i++) {
-		if (packed[i] > (uint64_t)(end - p))
-			return -EBADMSG;
-		s[i] = (struct stream){ p, p + packed[i] };
-		if (packed[i] != raw[i]) {
-			err = inflate_to(d, p, (size_t)packed[i], to,
-					 (size_t)raw[i]);
+		in.end += h->stored[i];
+		h->p = in.end;
+		if (h->stored[i] != h->raw[i]) {
+			if (i == WINDOW_LITERAL && h->prefix_len)
+				err = load_prefix(d, h, ref);
+			if (!err)
+				err = inflate_to(d, &in, to, (size_t)h->raw[i]);
 			if (err)
 				return err;
-			s[i] = (struct stream){ to, to + raw[i] };
-			to += raw[i];
+			in = (struct stream){ to, to + h->raw[i] };
+			to += h->raw[i];
 		}
-		p += packed[i];
+		d->stream[i] = in;
 	}
-	return p == end ? 0 : -EBADMSG;
+	return h->p == h->end ? 0 : -EBADMSG;
 }
 
-struct output {
-	uint8_t *out;
-	size_t len, cap;
-	uint64_t to_diff; /* copied bytes before the next difference */
-	int diffs_end;
-};
-
-static int next_gap(struct stream s[WINDOW_STREAMS], struct output *o)
+int delta_decoder_load(struct delta_decoder *d, const struct delta_extent *e,
+		       const uint8_t *enc, const struct delta_ref *ref)
 {
-	if (s[WINDOW_GAP].p == s[WINDOW_GAP].end) {
-		o->diffs_end = 1;
-		return 0;
-	}
-	return varint_get(&s[WINDOW_GAP].p, s[WINDOW_GAP].end, &o->to_diff);
-}
-
-/* Add the differences that fall into the `len` bytes just copied. */
-static int add_differences(struct stream s[WINDOW_STREAMS], struct output *o,
-			   uint8_t *copied, uint64_t len)
-{
-	uint64_t done = 0;
+	struct head h = { .p = enc, .end = enc + e->len };
 	int err;
 
-	while (!o->diffs_end && o->to_diff < len - done) {
-		if (s[WINDOW_VALUE].p == s[WINDOW_VALUE].end)
-			return -EBADMSG;
-		done += o->to_diff;
-		copied[done] = (uint8_t)(copied[done] + *s[WINDOW_VALUE].p++);
-		done++;
-		err = next_gap(s, o);
-		if (err)
-			return err;
-	}
-	if (!o->diffs_end)
-		o->to_diff -= len - done;
+	d->target_len = 0;
+	if (e->kind != DELTA_WINDOW || !e->target_len || !e->len ||
+	    e->target_len > DELTA_WINDOW_MAX)
+		return -EBADMSG;
+	d->block_bits = *h.p++;
+	if (d->block_bits < WINDOW_BLOCK_MIN ||
+	    d->block_bits > WINDOW_BLOCK_MAX)
+		return -EBADMSG;
+	err = read_lengths(&h);
+	if (!err)
+		err = read_blocks(d, &h, e->target_len);
+	if (!err)
+		err = grow(d, h.sum);
+	if (!err)
+		err = unpack(d, &h, ref);
+	if (err)
+		return err;
+	d->target_len = e->target_len;
 	return 0;
 }
 
-static int one_op(struct stream s[WINDOW_STREAMS], struct output *o,
-		  const struct delta_ref *ref, uint64_t *pos)
+int delta_decoder_block(const struct delta_decoder *d, uint64_t off,
+			uint64_t *start, size_t *len)
 {
+	uint64_t block = (uint64_t)1 << d->block_bits;
+
+	if (off >= d->target_len)
+		return -ERANGE;
+	*start = off & ~(block - 1);
+	*len = (size_t)(d->target_len - *start < block ? d->target_len - *start
+						       : block);
+	return 0;
+}
+
+/* A block on its way out. */
+struct output {
+	struct stream s[WINDOW_STREAMS];
+	struct field_model *model;
+	uint8_t *out;
+	size_t len, cap;
+	uint64_t start; /* of the block, in the window */
+	uint64_t pos; /* in the reference */
+	uint64_t to_field; /* copied bytes before the next one */
+	int fields_end;
+};
+
+static int next_gap(struct output *o)
+{
+	struct stream *s = &o->s[WINDOW_GAP];
+
+	if (s->p == s->end) {
+		o->fields_end = 1;
+		return 0;
+	}
+	return varint_get(&s->p, s->end, &o->to_field);
+}
+
+/* What the field changed by. */
+static int change_of(struct output *o, const struct field *f, uint32_t *change)
+{
+	struct stream *s =
+		&o->s[f->context == FIELD_BRANCH ? WINDOW_BRANCH : WINDOW_RANK];
+	struct field_model *m = o->model;
+	unsigned code;
+
+	if (s->p == s->end)
+		return -EBADMSG;
+	code = *s->p++;
+	if (code && code < FIELD_ESCAPE) {
+		*change = m->recent[f->context][code - 1];
+	} else {
+		*change = field_predict(m, f);
+	}
+	if (code == FIELD_ESCAPE) {
+		uint64_t off;
+		int err = varint_get(&o->s[WINDOW_ESCAPE].p,
+				     o->s[WINDOW_ESCAPE].end, &off);
+
+		if (err)
+			return err;
+		*change += (uint32_t)unzigzag(off);
+	}
+	if (code)
+		field_remember(m, f->context, code - 1, *change);
+	field_learn(m, f, *change);
+	return 0;
+}
+
+/* Change the fields that lie in the `len` bytes just copied from o->pos. */
+static int change_fields(struct output *o, uint8_t *copied, size_t len)
+{
+	uint32_t target_pos = (uint32_t)(o->start + o->len);
+	size_t at = 0;
+	int err;
+
+	while (!o->fields_end && o->to_field < len - at) {
+		struct field f;
+		uint32_t old, change;
+		size_t width;
+
+		at += (size_t)o->to_field;
+		width = len - at < FIELD_LEN ? len - at : FIELD_LEN;
+		old = field_load(copied + at, width);
+		f = field_at(copied, at, width, old, (uint32_t)o->pos,
+			     target_pos);
+		err = change_of(o, &f, &change);
+		if (!err)
+			err = next_gap(o);
+		if (err)
+			return err;
+		field_store(copied + at, width, old + change - f.moved);
+		at += width;
+	}
+	if (!o->fields_end)
+		o->to_field -= len - at;
+	return 0;
+}
+
+static int one_op(struct output *o, const struct delta_ref *ref)
+{
+	struct stream *s = o->s;
 	uint64_t copy, lit, seek;
+	uint8_t *to = o->out + o->len;
 	int err;
 
 	err = varint_get(&s[WINDOW_COPY_LEN].p, s[WINDOW_COPY_LEN].end, &copy);
@@ -163,17 +350,18 @@ static int one_op(struct stream s[WINDOW_STREAMS], struct output *o,
 		err = varint_get(&s[WINDOW_SEEK].p, s[WINDOW_SEEK].end, &seek);
 	if (err)
 		return err;
-	*pos += (uint64_t)unzigzag(seek);
-	if (*pos > ref->len || copy > ref->len - *pos || copy > o->cap - o->len)
+	o->pos += (uint64_t)unzigzag(seek);
+	if (o->pos > ref->len || copy > ref->len - o->pos ||
+	    copy > o->cap - o->len)
 		return -EBADMSG;
 	if (copy) {
-		err = ref->read(ref->arg, o->out + o->len, (size_t)copy, *pos);
+		err = ref->read(ref->arg, to, (size_t)copy, o->pos);
 		if (!err)
-			err = add_differences(s, o, o->out + o->len, copy);
+			err = change_fields(o, to, (size_t)copy);
 		if (err)
 			return err;
 	}
-	*pos += copy;
+	o->pos += copy;
 	o->len += (size_t)copy;
 	if (lit > o->cap - o->len ||
 	    lit > (uint64_t)(s[WINDOW_LITERAL].end - s[WINDOW_LITERAL].p))
@@ -184,54 +372,35 @@ static int one_op(struct stream s[WINDOW_STREAMS], struct output *o,
 	return 0;
 }
 
-static int decode_bsdiff(struct delta_decoder *d, const struct delta_extent *e,
-			 const uint8_t *enc, const struct delta_ref *ref,
-			 uint8_t *out)
+int delta_decoder_decode(struct delta_decoder *d, uint64_t start,
+			 const struct delta_ref *ref, uint8_t *out)
 {
-	struct output o = { .out = out, .cap = (size_t)e->target_len };
-	struct stream s[WINDOW_STREAMS];
-	uint64_t pos = 0;
+	size_t n = (size_t)(start >> d->block_bits), len;
+	const struct block *b = &d->block[n];
+	struct output o = { .out = out, .model = d->model, .start = start };
+	uint64_t first;
 	int err;
 
-	err = unpack(d, e, enc, s);
-	if (!err)
-		err = next_gap(s, &o);
-	while (!err && s[WINDOW_COPY_LEN].p != s[WINDOW_COPY_LEN].end)
-		err = one_op(s, &o, ref, &pos);
+	err = delta_decoder_block(d, start, &first, &len);
+	if (err || first != start)
+		return -ERANGE;
+	o.cap = len;
+	for (int i = 0; i < WINDOW_STREAMS; i++) {
+		const struct stream *s = &d->stream[i];
+
+		o.s[i].p = s->p + b->at[i];
+		o.s[i].end = n + 1 < d->blocks ? s->p + b[1].at[i] : s->end;
+	}
+	memset(d->model, 0, sizeof(*d->model));
+	err = next_gap(&o);
+	while (!err && o.s[WINDOW_COPY_LEN].p != o.s[WINDOW_COPY_LEN].end)
+		err = one_op(&o, ref);
 	if (err)
 		return err;
-	if (o.len != o.cap || !o.diffs_end)
+	if (o.len != o.cap || !o.fields_end)
 		return -EBADMSG;
 	for (int i = 0; i < WINDOW_STREAMS; i++)
-		if (s[i].p != s[i].end)
+		if (o.s[i].p != o.s[i].end)
 			return -EBADMSG;
-	return 0;
-}
-
-int delta_decode(struct delta_decoder *d, const struct delta_extent *e,
-		 const uint8_t *enc, const struct delta_ref *ref, uint8_t *out)
-{
-	int err;
-
-	if (e->target_len > DELTA_WINDOW_MAX)
-		return -EBADMSG;
-	switch (e->kind) {
-	case DELTA_RAW:
-		if (e->len != e->target_len)
-			return -EBADMSG;
-		memcpy(out, enc, e->len);
-		err = 0;
-		break;
-	case DELTA_ZSTD:
-		err = inflate_to(d, enc, e->len, out, (size_t)e->target_len);
-		break;
-	case DELTA_BSDIFF:
-		err = decode_bsdiff(d, e, enc, ref, out);
-		break;
-	default:
-		return -EBADMSG;
-	}
-	if (err)
-		return err;
-	return XXH64(out, (size_t)e->target_len, 0) == e->check ? 0 : -EBADMSG;
+	return XXH64(out, len, 0) == b->check ? 0 : -EBADMSG;
 }

@@ -4,48 +4,100 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delta/carve.h"
 #include "delta/index_private.h"
-#include "delta/match.h"
-#include "delta/window.h"
+#include "delta/nature.h"
+#include "delta/pipeline.h"
 
 /*
  * Exact runs from RUN_MIN on leave the window and become extents of their own:
- * they cost a few bytes of table and are read without decoding anything.  A
- * window is cut when its streams reach WEIGHT_MAX, so that a reader who wants
- * a few bytes of it does not decode for long.
+ * they cost a few bytes of table and are read without fetching anything else.
  */
-#define RUN_MIN    ((size_t)256 << 10)
-#define WEIGHT_MAX ((size_t)512 << 10)
-#define PIECE      ((size_t)64 << 10)
-#define SOLID      16 /* exact bytes that a bad stretch does not bridge */
+#define CHUNK   ((size_t)4 << 20)
+#define RUN_MIN ((size_t)1 << 20)
+#define PIECE   ((size_t)64 << 10)
+
+/* What is compressed already is not unpacked, and repeats itself in files. */
+#define DENSE_WEIGHT ((size_t)8 << 20)
+
+/*
+ * A window is cut when its streams reach `weight`, so that a reader who wants a
+ * few bytes of it does not unpack for long.  Text repeats itself, and gains from
+ * large ones; code does not.
+ */
+struct shape {
+	size_t weight;
+	unsigned block_bits;
+	int zstd_level;
+	int prefix;
+};
 
 struct delta_encoder {
 	struct delta_encoder_conf conf;
+	struct shape shape;
 	struct delta_table_writer table;
 	struct matcher matcher;
 	struct matches matches;
-	struct window_coder *coder;
-	struct window window;
-	unsigned literal_cost; /* eighths of a byte, guessed for the chunk */
-	size_t window_start; /* in the chunk */
-	struct bytes out; /* one window's encoding, on its way to conf.write */
+	struct pipeline *pipeline;
+	struct bytes head; /* and table: what is no window, on its way out */
 	uint8_t *chunk;
 	size_t fill;
+	unsigned literal_cost; /* eighths of a byte, guessed for the chunk */
+	int dense; /* so is the chunk */
+	int open; /* the pipeline's window is started */
 	uint64_t written, fed;
 };
 
-static int emit(struct delta_encoder *e)
+static struct shape shape_of(enum delta_grain grain, enum delta_level level)
 {
+	static const int zstd_level[] = {
+		[DELTA_FAST] = 3, [DELTA_DEFAULT] = 9, [DELTA_BEST] = 19
+	};
+	struct shape s = { .zstd_level = zstd_level[level],
+			   .prefix = level == DELTA_BEST };
+
+	if (grain == DELTA_FINE) {
+		s.weight = (size_t)256 << 10;
+		s.block_bits = 18;
+	} else {
+		s.weight = (size_t)1 << 20;
+		s.block_bits = 19;
+	}
+	return s;
+}
+
+static int emit(void *arg, const struct bytes *data)
+{
+	struct delta_encoder *e = arg;
 	int err;
 
-	if (e->written + e->out.len > e->conf.max_len)
+	if (e->written + data->len > e->conf.max_len)
 		return -E2BIG;
-	err = e->conf.write(e->conf.write_arg, e->out.data, e->out.len);
-	if (err)
-		return err;
-	e->written += e->out.len;
-	e->out.len = 0;
-	return 0;
+	err = e->conf.write(e->conf.write_arg, data->data, data->len);
+	if (!err)
+		e->written += data->len;
+	return err;
+}
+
+static int start(struct delta_encoder *e, const uint8_t *ref_digest)
+{
+	struct pipeline_conf conf = { .tasks = e->conf.tasks,
+				      .how = { .level = e->shape.zstd_level,
+					       .prefix = e->shape.prefix,
+					       .ref = e->conf.ref,
+					       .ref_len = e->conf.ref_len },
+				      .emit = emit,
+				      .emit_arg = e,
+				      .table = &e->table };
+	int err;
+
+	e->chunk = malloc(CHUNK);
+	if (!e->chunk)
+		return -ENOMEM;
+	err = pipeline_new(&e->pipeline, &conf);
+	if (!err)
+		err = delta_head_write(ref_digest, &e->head);
+	return err ? err : emit(e, &e->head);
 }
 
 int delta_encoder_new(struct delta_encoder **out,
@@ -53,163 +105,106 @@ int delta_encoder_new(struct delta_encoder **out,
 		      const uint8_t ref_digest[DIGEST_LEN])
 {
 	struct delta_encoder *e = calloc(1, sizeof(*e));
-	int err = -ENOMEM;
+	int err;
 
 	if (!e)
 		return -ENOMEM;
 	e->conf = *conf;
-	e->matcher.ix = conf->ix;
-	/* Most versions begin as the one before. */
-	e->matcher.aligned = 1;
-	e->chunk = malloc(DELTA_WINDOW_MAX);
-	if (!e->chunk)
-		goto free_encoder;
-	err = window_coder_new(&e->coder);
-	if (err)
-		goto free_encoder;
-	err = delta_head_write(ref_digest, &e->out);
-	if (!err)
-		err = emit(e);
-	if (err)
-		goto free_encoder;
+	matcher_init(&e->matcher, conf->ref, conf->ref_len);
+	e->matcher.index = conf->index;
+	e->matcher.index_arg = conf->index_arg;
+	e->shape = shape_of(e->matcher.grain, conf->level);
+	err = start(e, ref_digest);
+	if (err) {
+		delta_encoder_free(e);
+		return err;
+	}
 	*out = e;
 	return 0;
-
-free_encoder:
-	delta_encoder_free(e);
-	return err;
 }
 
 void delta_encoder_free(struct delta_encoder *e)
 {
 	if (!e)
 		return;
+	pipeline_free(e->pipeline);
 	if (e->chunk)
-		bytes_wipe(e->chunk, DELTA_WINDOW_MAX);
+		bytes_wipe(e->chunk, CHUNK);
 	free(e->chunk);
-	bytes_clear(&e->out);
-	window_clear(&e->window);
-	window_coder_free(e->coder);
+	bytes_clear(&e->head);
 	matches_clear(&e->matches);
 	delta_table_writer_clear(&e->table);
 	free(e);
 }
 
+static struct window *window(struct delta_encoder *e)
+{
+	struct window *w = pipeline_window(e->pipeline);
+
+	if (!e->open)
+		window_start(w, e->shape.block_bits);
+	w->dense = e->dense && (w->dense || !e->open);
+	e->open = 1;
+	return w;
+}
+
 static int flush_window(struct delta_encoder *e)
 {
-	struct delta_extent x = { 0 };
-	size_t len = e->window.target_len;
-	int err;
-
-	if (!len)
+	if (!e->open)
 		return 0;
-	err = window_encode(e->coder, &e->window, e->chunk + e->window_start,
-			    &e->out, &x);
-	if (!err)
-		err = delta_table_add(&e->table, &x);
-	if (err)
-		return err;
-	e->window_start += len;
-	return emit(e);
+	e->open = 0;
+	return pipeline_put_window(e->pipeline);
 }
 
-static int flush_if_heavy(struct delta_encoder *e)
+static int flush_if_full(struct delta_encoder *e)
 {
-	return window_weight(&e->window) < WEIGHT_MAX ? 0 : flush_window(e);
+	const struct window *w = pipeline_window(e->pipeline);
+
+	if (window_weight(w) < (w->dense ? DENSE_WEIGHT : e->shape.weight) &&
+	    w->target_len + CHUNK <= DELTA_WINDOW_MAX)
+		return 0;
+	return flush_window(e);
 }
 
-static int literal(struct delta_encoder *e, size_t start, size_t end)
+static int put_literal(void *arg, size_t start, size_t len)
 {
-	int err = 0;
-
-	while (!err && start < end) {
-		size_t n = end - start < PIECE ? end - start : PIECE;
-
-		err = window_literal(&e->window, e->chunk + start, n);
-		start += n;
-		if (!err)
-			err = flush_if_heavy(e);
-	}
-	return err;
-}
-
-static size_t equal_run(const uint8_t *a, const uint8_t *b, size_t max)
-{
-	size_t i = 0;
-
-	while (i + 8 <= max && load64(a + i) == load64(b + i))
-		i += 8;
-	while (i < max && a[i] == b[i])
-		i++;
-	return i;
-}
-
-/* A copy with differences, in pieces so that a heavy window is cut in time. */
-static int plain_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
-{
+	struct delta_encoder *e = arg;
 	int err = 0;
 
 	while (!err && len) {
 		size_t n = len < PIECE ? len : PIECE;
 
-		err = window_copy(&e->window, e->chunk + t, e->conf.ix->ref, r,
-				  n);
-		t += n;
-		r += n;
+		err = window_literal(window(e), e->chunk + start, n);
+		start += n;
 		len -= n;
 		if (!err)
-			err = flush_if_heavy(e);
+			err = flush_if_full(e);
 	}
 	return err;
 }
 
-/*
- * Where the next stretch between two exact runs of SOLID bytes begins, from
- * `i` on, where it ends, and how many of its bytes differ.
- */
-static size_t bad_stretch(const uint8_t *t, const uint8_t *r, size_t i,
-			  size_t len, size_t *end, size_t *differ)
+static int put_copy(void *arg, const struct match *m)
 {
-	size_t start, run;
+	struct delta_encoder *e = arg;
+	int err;
 
-	i += equal_run(t + i, r + i, len - i);
-	start = i;
-	*differ = 0;
-	while (i < len) {
-		++*differ;
-		i++;
-		run = equal_run(t + i, r + i, len - i);
-		if (run >= SOLID || i + run == len)
-			break;
-		i += run;
-	}
-	*end = i;
-	return start;
+	if (!m->len)
+		return 0;
+	err = window_copy(window(e), e->chunk + m->target, e->conf.ref, m->ref,
+			  m->len);
+	return err ? err : flush_if_full(e);
 }
 
-/*
- * A copy, out of which is carved what costs less as literals: a difference
- * takes about 9 eighths of a byte, a literal what `literal_cost` says, and the
- * operation that a cut makes 3 bytes.
- */
-static int near_copy(struct delta_encoder *e, size_t t, size_t r, size_t len)
+static int near_copy(struct delta_encoder *e, const struct match *m)
 {
-	const uint8_t *tp = e->chunk + t, *rp = e->conf.ix->ref + r;
-	size_t i = 0, done = 0, end, differ;
-	int err = 0;
+	struct carve c = { .t = e->chunk,
+			   .ref = e->conf.ref,
+			   .literal_cost = e->literal_cost,
+			   .copy = put_copy,
+			   .literal = put_literal,
+			   .arg = e };
 
-	while (!err && i < len) {
-		size_t start = bad_stretch(tp, rp, i, len, &end, &differ);
-
-		if (differ * 9 > (end - start) * e->literal_cost + 24) {
-			err = plain_copy(e, t + done, r + done, start - done);
-			if (!err)
-				err = literal(e, t + start, t + end);
-			done = end;
-		}
-		i = end;
-	}
-	return err ? err : plain_copy(e, t + done, r + done, len - done);
+	return carve(&c, m);
 }
 
 static int exact_copy(struct delta_encoder *e, size_t r, size_t len)
@@ -220,71 +215,62 @@ static int exact_copy(struct delta_encoder *e, size_t r, size_t len)
 	int err;
 
 	err = flush_window(e);
-	if (!err)
-		err = delta_table_add(&e->table, &x);
-	if (err)
-		return err;
-	e->window_start += len;
-	return 0;
+	return err ? err : pipeline_put_copy(e->pipeline, &x);
 }
 
 /* Cut the long exact runs out of one match. */
-static int copy_match(struct delta_encoder *e, const struct match *m)
+static int copy_match(struct delta_encoder *e, struct match m)
 {
-	const uint8_t *t = e->chunk + m->target;
-	const uint8_t *r = e->conf.ix->ref + m->ref;
-	size_t i = 0, pending = 0;
+	const uint8_t *t = e->chunk + m.target, *r = e->conf.ref + m.ref;
+	size_t i = 0, done = 0;
+	struct match part;
 	int err;
 
-	while (i < m->len) {
-		size_t run = equal_run(t + i, r + i, m->len - i);
+	while (i < m.len) {
+		size_t run = equal_run(t + i, r + i, m.len - i);
 
 		if (run < RUN_MIN) {
-			i += run + (i + run < m->len);
+			i += run + (i + run < m.len);
 			continue;
 		}
-		err = near_copy(e, m->target + pending, m->ref + pending,
-				i - pending);
+		part = (struct match){ .target = m.target + done,
+				       .ref = m.ref + done,
+				       .len = i - done };
+		err = near_copy(e, &part);
 		if (!err)
-			err = exact_copy(e, m->ref + i, run);
+			err = exact_copy(e, m.ref + i, run);
 		if (err)
 			return err;
 		i += run;
-		pending = i;
+		done = i;
 	}
-	return near_copy(e, m->target + pending, m->ref + pending,
-			 m->len - pending);
-}
-
-/* Compressed data stay as they are, code halves, text is a quarter. */
-static unsigned literal_cost(const uint8_t *t, size_t len)
-{
-	struct nature n = nature_of(t, len);
-
-	return n.dense ? 8 : n.binary ? 4 : 2;
+	part = (struct match){ .target = m.target + done,
+			       .ref = m.ref + done,
+			       .len = m.len - done };
+	return near_copy(e, &part);
 }
 
 static int encode_chunk(struct delta_encoder *e)
 {
+	struct nature nature;
 	size_t at = 0;
 	int err;
 
 	e->matches.n = 0;
-	e->literal_cost = literal_cost(e->chunk, e->fill);
-	e->window_start = 0;
+	nature = nature_of(e->chunk, e->fill);
+	e->dense = nature.dense;
+	e->literal_cost = carve_literal_cost(&nature);
 	err = matcher_run(&e->matcher, e->chunk, e->fill, &e->matches);
 	for (size_t i = 0; !err && i < e->matches.n; i++) {
 		const struct match *m = &e->matches.v[i];
 
-		err = literal(e, at, m->target);
+		err = put_literal(e, at, m->target - at);
 		if (!err)
-			err = copy_match(e, m);
+			err = copy_match(e, *m);
 		at = m->target + m->len;
 	}
 	if (!err)
-		err = literal(e, at, e->fill);
-	if (!err)
-		err = flush_window(e);
+		err = put_literal(e, at, e->fill - at);
 	e->fill = 0;
 	return err;
 }
@@ -296,7 +282,7 @@ int delta_encoder_feed(struct delta_encoder *e, const void *data, size_t len)
 
 	e->fed += len;
 	while (!err && len) {
-		size_t n = DELTA_WINDOW_MAX - e->fill;
+		size_t n = CHUNK - e->fill;
 
 		if (n > len)
 			n = len;
@@ -304,7 +290,7 @@ int delta_encoder_feed(struct delta_encoder *e, const void *data, size_t len)
 		e->fill += n;
 		p += n;
 		len -= n;
-		if (e->fill == DELTA_WINDOW_MAX)
+		if (e->fill == CHUNK)
 			err = encode_chunk(e);
 	}
 	return err;
@@ -319,9 +305,14 @@ int delta_encoder_finish(struct delta_encoder *e, const struct delta_info *info,
 		return -EINVAL;
 	err = encode_chunk(e);
 	if (!err)
-		err = delta_table_finish(&e->table, info, e->written, &e->out);
+		err = flush_window(e);
 	if (!err)
-		err = emit(e);
+		err = pipeline_drain(e->pipeline);
+	e->head.len = 0;
+	if (!err)
+		err = delta_table_finish(&e->table, info, e->written, &e->head);
+	if (!err)
+		err = emit(e, &e->head);
 	if (err)
 		return err;
 	*object_len = e->written;

@@ -6,33 +6,58 @@
 
 #include "crypto/bytes.h"
 #include "delta/container.h"
-
-struct delta_index;
+#include "delta/match.h"
 
 /* Takes the next bytes of the object, in order.  0 or -errno. */
 typedef int delta_write_fn(void *arg, const void *data, size_t len);
 
+/* How much time to spend on size; measured in delta/FORMAT.md, "Why". */
+enum delta_level { DELTA_FAST, DELTA_DEFAULT, DELTA_BEST };
+
 /*
- * Encodes a target that comes in pieces, in order, into a container.  Holds
- * one chunk of it (DELTA_WINDOW_MAX) and one window; the rest has gone to
- * `write`.  Deterministic: the object depends on target, reference and
- * ref_key only, not on how the target was cut into calls.
+ * Lets several windows be packed at once.  The encoder knows no threads: it
+ * starts tasks and waits for them, each once and in the order of their start.
  */
-struct delta_encoder;
+struct delta_tasks {
+	unsigned width; /* tasks worth having under way at once, up to 16 */
+	/* Run fn(task) at any time until wait; what it returns is for wait. */
+	void *(*start)(void *arg, void (*fn)(void *task), void *task);
+	void (*wait)(void *arg, void *started);
+	void *arg;
+};
 
 struct delta_encoder_conf {
-	const struct delta_index *ix; /* borrowed */
+	const uint8_t *ref; /* the reference, borrowed */
+	size_t ref_len;
+	delta_index_fn
+		*index; /* asked only if there is something to look for */
+	void *index_arg;
+	enum delta_level level;
 	uint64_t max_len; /* bytes of object past which it is given up */
 	delta_write_fn *write;
 	void *write_arg;
+	const struct delta_tasks
+		*tasks; /* borrowed; NULL: one thread does all */
 };
+
+/*
+ * Encodes a target that comes in pieces, in order, into a container.  Holds
+ * one chunk of it (4 MiB) and the windows under way, of about a mebibyte each;
+ * the rest has gone to `write`.  Deterministic: the object depends on target,
+ * reference, ref_key and level only, not on how the target was cut into calls,
+ * nor on tasks.
+ */
+struct delta_encoder;
 
 /* Also writes the container's first line.  0, -ENOMEM, or from `write`. */
 MUST_CHECK int delta_encoder_new(struct delta_encoder **out,
 				 const struct delta_encoder_conf *conf,
 				 const uint8_t ref_digest[DIGEST_LEN]);
 
-/* 0; -E2BIG: it came out larger than max_len; -ENOMEM, -EIO, or `write`'s. */
+/*
+ * 0; -E2BIG: it came out larger than max_len; -ENOMEM, -EIO, or what `write`
+ * or `index` returned.
+ */
 MUST_CHECK int delta_encoder_feed(struct delta_encoder *e, const void *data,
 				  size_t len);
 

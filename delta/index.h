@@ -8,22 +8,31 @@
 
 /*
  * Where in the reference a run of bytes may be found: a hash table of its
- * positions, every 16th in text, every 4th or 8th in binaries of up to 128 MiB.
- * Opaque and immutable: any number of threads may use one.
+ * positions, every 16th in text, every 4th in binaries.  Opaque and immutable:
+ * any number of threads may use one.
  */
 struct delta_index;
 
 /*
+ * How finely to look: DELTA_FINE finds runs of 11 bytes, as machine code and
+ * records share with their next version; DELTA_COARSE runs of 39, which is
+ * where text gets faster and no larger.
+ */
+enum delta_grain { DELTA_COARSE, DELTA_FINE };
+
+/* What suits a reference: fine for binaries of up to 128 MiB, not compressed. */
+enum delta_grain delta_grain_of(const uint8_t *ref, size_t ref_len);
+
+/*
  * Index `ref`, which is borrowed: it must outlive the index and not change.
- * 0; -EFBIG past 32 GiB; -ENOMEM.
+ * With more than `max` bytes of memory to take, positions are further apart.
+ * 0; -EFBIG past 16 GiB; -ENOMEM.
  */
 MUST_CHECK int delta_index_new(struct delta_index **out, const uint8_t *ref,
-			       size_t ref_len);
+			       size_t ref_len, size_t max);
 void delta_index_free(struct delta_index *ix); /* NULL-safe */
 
-/* Bytes of memory that an index of `ref_len` bytes takes, text not counted. */
+/* Bytes of memory that an index takes at most: never more than the reference. */
 size_t delta_index_cost(size_t ref_len);
-
-const uint8_t *delta_index_ref(const struct delta_index *ix, size_t *len);
 
 #endif

@@ -10,7 +10,7 @@
 
 /*
  * The target's bytes at any offset, out of a table, the windows and the
- * reference, which it asks for.  Keeps the window decoded last, so that a
+ * reference, which it asks for.  Keeps the window and block it had last, so that a
  * sequential reader decodes each once.  For one thread at a time.
  */
 struct delta_reader;

@@ -85,12 +85,10 @@ static int next(const struct delta_table *t, struct cursor *c,
 	} else {
 		e->off = c->off;
 		if (e->target_len > DELTA_WINDOW_MAX || !v ||
-		    v > e->target_len || v > t->windows_end - c->off ||
-		    end - p < 8)
+		    v > WINDOW_STORED_MAX(e->target_len) ||
+		    v > t->windows_end - c->off)
 			return -EBADMSG;
 		e->len = (uint32_t)v;
-		e->check = le64_get(p);
-		p += 8;
 		c->off += v;
 	}
 	c->target_off += e->target_len;
@@ -129,7 +127,7 @@ static int unpack(struct delta_table *t, const uint8_t *enc, uint32_t enc_len,
 
 	if (t->raw_len > TABLE_MAX || enc_len > t->raw_len ||
 	    t->extents > EXTENTS_MAX(t->info.target_len) ||
-	    t->raw_len > t->extents * (1 + 2 * VARINT_MAX + 8))
+	    t->raw_len > t->extents * (1 + 2 * VARINT_MAX))
 		return -EBADMSG;
 	t->raw = malloc(t->raw_len ? t->raw_len : 1);
 	if (!t->raw)

@@ -4,42 +4,57 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
-#include <zstd.h>
 
+#include "delta/field.h"
 #include "delta/index_private.h"
 #include "delta/varint.h"
 
-/* Measured: see delta/FORMAT.md, "Why". */
-#define LEVEL       9
-#define STORE_BELOW 32 /* bytes that no zstd frame makes smaller */
-
-struct window_coder {
-	ZSTD_CCtx *zstd;
-	struct bytes scratch;
-};
-
-int window_coder_new(struct window_coder **out)
+int window_init(struct window *w)
 {
-	struct window_coder *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return -ENOMEM;
-	c->zstd = ZSTD_createCCtx();
-	if (!c->zstd) {
-		free(c);
-		return -ENOMEM;
-	}
-	*out = c;
-	return 0;
+	*w = (struct window){ 0 };
+	w->model = malloc(sizeof(*w->model));
+	w->hash = XXH64_createState();
+	if (w->model && w->hash)
+		return 0;
+	window_clear(w);
+	return -ENOMEM;
 }
 
-void window_coder_free(struct window_coder *c)
+void window_clear(struct window *w)
 {
-	if (!c)
-		return;
-	ZSTD_freeCCtx(c->zstd);
-	bytes_clear(&c->scratch);
-	free(c);
+	for (int i = 0; i < WINDOW_STREAMS; i++)
+		bytes_clear(&w->stream[i]);
+	bytes_clear(&w->blocks);
+	free(w->model);
+	(void)XXH64_freeState(w->hash);
+	*w = (struct window){ 0 };
+}
+
+/* Nothing of what came before helps to decode what follows. */
+static void start_block(struct window *w)
+{
+	for (int i = 0; i < WINDOW_STREAMS; i++)
+		w->block_at[i] = w->stream[i].len;
+	memset(w->model, 0, sizeof(*w->model));
+	(void)XXH64_reset(w->hash, 0);
+	w->block_len = 0;
+	w->ref_pos = 0;
+	w->gap = 0;
+}
+
+void window_start(struct window *w, unsigned block_bits)
+{
+	for (int i = 0; i < WINDOW_STREAMS; i++)
+		w->stream[i].len = 0;
+	w->blocks.len = 0;
+	w->block_bits = block_bits;
+	w->target_len = 0;
+	w->ref_low = UINT64_MAX;
+	w->ref_high = 0;
+	w->lit_len = 0;
+	w->open = 0;
+	w->dense = 0;
+	start_block(w);
 }
 
 /* The operation under way is complete once its literals are counted. */
@@ -74,54 +89,162 @@ static int open_op(struct window *w, uint64_t copy_len, uint64_t off)
 	return 0;
 }
 
-int window_copy(struct window *w, const uint8_t *t, const uint8_t *ref,
-		uint64_t off, size_t len)
+/* `last`: how much of each stream it takes is what the others leave. */
+static int close_block(struct window *w, int last)
+{
+	uint8_t check[8];
+	int err;
+
+	err = close_op(w);
+	le64_put(check, XXH64_digest(w->hash));
+	if (!err)
+		err = bytes_append(&w->blocks, check, sizeof(check));
+	for (int i = 0; !err && !last && i < WINDOW_STREAMS; i++)
+		err = varint_put(&w->blocks, w->stream[i].len - w->block_at[i]);
+	if (!err)
+		start_block(w);
+	return err;
+}
+
+/* A block that is full is closed when the next byte comes: it may be the last. */
+static int room(struct window *w, size_t len, size_t *n)
+{
+	size_t block = (size_t)1 << w->block_bits;
+	int err = w->block_len == block ? close_block(w, 0) : 0;
+
+	*n = len < block - w->block_len ? len : block - w->block_len;
+	return err;
+}
+
+static void added(struct window *w, const uint8_t *t, size_t n)
+{
+	(void)XXH64_update(w->hash, t, n);
+	w->block_len += n;
+	w->target_len += n;
+}
+
+/* A number that vector instructions compare: the rank of `change`, or none. */
+static unsigned rank_of(const uint32_t *recent, uint32_t change)
+{
+	unsigned i = 0;
+
+	for (; i + 8 <= FIELD_RECENT; i += 8) {
+		unsigned any = 0;
+
+		for (unsigned k = 0; k < 8; k++)
+			any |= recent[i + k] == change;
+		if (any)
+			break;
+	}
+	while (i < FIELD_RECENT && recent[i] != change)
+		i++;
+	return i;
+}
+
+static int put_field(struct window *w, const struct field *f, uint32_t change)
+{
+	uint32_t predicted = field_predict(w->model, f);
+	uint8_t code = 0;
+	int err = 0;
+
+	if (change != predicted) {
+		unsigned rank = rank_of(w->model->recent[f->context], change);
+
+		code = (uint8_t)(rank + 1);
+		field_remember(w->model, f->context, rank, change);
+		if (code == FIELD_ESCAPE)
+			err = varint_put(&w->stream[WINDOW_ESCAPE],
+					 zigzag((int32_t)(change - predicted)));
+	}
+	field_learn(w->model, f, change);
+	if (!err)
+		err = varint_put(&w->stream[WINDOW_GAP], w->gap);
+	if (!err)
+		err = bytes_append(
+			&w->stream[f->context == FIELD_BRANCH ? WINDOW_BRANCH
+							      : WINDOW_RANK],
+			&code, 1);
+	w->gap = 0;
+	return err;
+}
+
+/* One operation, inside one block. */
+static int copy_op(struct window *w, const uint8_t *t, const uint8_t *ref,
+		   uint64_t off, size_t len)
 {
 	const uint8_t *r = ref + off;
-	size_t i = 0;
+	size_t at = 0;
 	int err;
 
 	err = open_op(w, len, off);
-	if (err)
-		return err;
-	while (i < len) {
-		uint8_t diff;
+	while (!err) {
+		size_t equal = equal_run(t + at, r + at, len - at);
+		size_t width = len - at - equal;
+		struct field f;
+		uint32_t old, change;
 
-		if (i + 8 <= len && load64(t + i) == load64(r + i)) {
-			i += 8;
-			w->gap += 8;
-			continue;
-		}
-		diff = (uint8_t)(t[i] - r[i]);
-		i++;
-		if (!diff) {
-			w->gap++;
-			continue;
-		}
-		err = varint_put(&w->stream[WINDOW_GAP], w->gap);
+		at += equal;
+		w->gap += equal;
+		if (!width)
+			break;
+		if (width > FIELD_LEN)
+			width = FIELD_LEN;
+		old = field_load(r + at, width);
+		f = field_at(t, at, width, old, (uint32_t)off,
+			     (uint32_t)w->target_len);
+		change = field_extend(field_load(t + at, width) - old, width);
+		err = put_field(w, &f, change + f.moved);
+		at += width;
+	}
+	return err;
+}
+
+int window_copy(struct window *w, const uint8_t *t, const uint8_t *ref,
+		uint64_t off, size_t len)
+{
+	if (len && off < w->ref_low)
+		w->ref_low = off;
+	if (len && off + len > w->ref_high)
+		w->ref_high = off + len;
+	while (len) {
+		size_t n;
+		int err = room(w, len, &n);
+
 		if (!err)
-			err = bytes_append(&w->stream[WINDOW_VALUE], &diff, 1);
+			err = copy_op(w, t, ref, off, n);
 		if (err)
 			return err;
-		w->gap = 0;
+		added(w, t, n);
+		t += n;
+		off += n;
+		len -= n;
 	}
-	w->target_len += len;
 	return 0;
 }
 
 int window_literal(struct window *w, const uint8_t *t, size_t len)
 {
-	int err = 0;
+	while (len) {
+		size_t n;
+		int err = room(w, len, &n);
 
-	if (!w->open)
-		err = open_op(w, 0, w->ref_pos);
-	if (!err)
-		err = bytes_append(&w->stream[WINDOW_LITERAL], t, len);
-	if (err)
-		return err;
-	w->lit_len += len;
-	w->target_len += len;
+		if (!err && !w->open)
+			err = open_op(w, 0, w->ref_pos);
+		if (!err)
+			err = bytes_append(&w->stream[WINDOW_LITERAL], t, n);
+		if (err)
+			return err;
+		w->lit_len += n;
+		added(w, t, n);
+		t += n;
+		len -= n;
+	}
 	return 0;
+}
+
+int window_finish(struct window *w)
+{
+	return close_block(w, 1);
 }
 
 size_t window_weight(const struct window *w)
@@ -131,104 +254,4 @@ size_t window_weight(const struct window *w)
 	for (int i = 0; i < WINDOW_STREAMS; i++)
 		sum += w->stream[i].len;
 	return sum;
-}
-
-/* Append `in` compressed, or as it is where that is no smaller. */
-static int pack(struct window_coder *c, const uint8_t *in, size_t len,
-		struct bytes *out)
-{
-	size_t bound = ZSTD_compressBound(len), n;
-	int err;
-
-	if (len < STORE_BELOW)
-		return len ? bytes_append(out, in, len) : 0;
-	err = bytes_reserve(out, bound);
-	if (err)
-		return err;
-	n = ZSTD_compressCCtx(c->zstd, out->data + out->len, bound, in, len,
-			      LEVEL);
-	if (ZSTD_isError(n))
-		return -EIO;
-	if (n >= len)
-		return bytes_append(out, in, len);
-	out->len += n;
-	return 0;
-}
-
-/* The six streams, packed, into c->scratch: first their lengths. */
-static int pack_streams(struct window_coder *c, const struct window *w)
-{
-	struct bytes body = BYTES_INIT;
-	int err = 0;
-
-	c->scratch.len = 0;
-	for (int i = 0; !err && i < WINDOW_STREAMS; i++) {
-		const struct bytes *s = &w->stream[i];
-		size_t start = body.len;
-
-		err = pack(c, s->data, s->len, &body);
-		if (!err)
-			err = varint_put(&c->scratch, s->len);
-		if (!err)
-			err = varint_put(&c->scratch, body.len - start);
-	}
-	if (!err && body.len)
-		err = bytes_append(&c->scratch, body.data, body.len);
-	bytes_clear(&body);
-	return err;
-}
-
-static void reset(struct window *w)
-{
-	for (int i = 0; i < WINDOW_STREAMS; i++)
-		w->stream[i].len = 0;
-	w->ref_pos = 0;
-	w->gap = 0;
-	w->lit_len = 0;
-	w->open = 0;
-	w->target_len = 0;
-}
-
-int window_encode(struct window_coder *c, struct window *w, const uint8_t *t,
-		  struct bytes *out, struct delta_extent *e)
-{
-	size_t len = w->target_len, copied;
-	const uint8_t *best = t;
-	size_t best_len = len;
-	int err;
-
-	err = close_op(w);
-	if (err)
-		return err;
-	e->kind = DELTA_RAW;
-	copied = len - w->stream[WINDOW_LITERAL].len;
-	if (!copied) {
-		c->scratch.len = 0;
-		err = pack(c, t, len, &c->scratch);
-		e->kind = c->scratch.len < len ? DELTA_ZSTD : DELTA_RAW;
-	} else if (window_weight(w) <= WINDOW_RAW_MAX(len)) {
-		err = pack_streams(c, w);
-		e->kind = c->scratch.len < len ? DELTA_BSDIFF : DELTA_RAW;
-	}
-	if (err)
-		return err;
-	if (e->kind != DELTA_RAW) {
-		best = c->scratch.data;
-		best_len = c->scratch.len;
-	}
-	err = bytes_append(out, best, best_len);
-	if (err)
-		return err;
-	e->target_len = len;
-	e->len = (uint32_t)best_len;
-	e->check = XXH64(t, len, 0);
-	reset(w);
-	return 0;
-}
-
-void window_clear(struct window *w)
-{
-	for (int i = 0; i < WINDOW_STREAMS; i++)
-		bytes_clear(&w->stream[i]);
-	*w = (struct window){ 0 };
 }

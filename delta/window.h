@@ -8,54 +8,89 @@
 #include "delta/container.h"
 
 /*
- * One window: the payload of an extent that is not DELTA_COPY.  A
- * DELTA_BSDIFF payload is six streams, kept apart because each compresses
- * better among its own kind.
+ * One window: the payload of a DELTA_WINDOW extent.  Its streams are kept
+ * apart because each compresses better among its own kind, and last for the
+ * whole window; blocks of the target start anew in everything else, so that
+ * one is decoded without those before it.
  */
 enum window_stream {
 	WINDOW_COPY_LEN, /* varint an operation */
 	WINDOW_LIT_LEN, /* varint an operation */
 	WINDOW_SEEK, /* zigzag varint an operation */
-	WINDOW_GAP, /* varint a difference: equal copied bytes before it */
-	WINDOW_VALUE, /* byte a difference: target minus reference */
+	WINDOW_GAP, /* varint a field: right copied bytes before it */
+	WINDOW_RANK, /* byte a FIELD_VALUE: which prediction is right */
+	WINDOW_BRANCH, /* byte a FIELD_BRANCH */
+	WINDOW_ESCAPE, /* zigzag varint: off the prediction, if none was right */
 	WINDOW_LITERAL, /* bytes that no copy gives */
 	WINDOW_STREAMS
 };
 
 /* Bytes that all streams of a window may have together, uncompressed. */
-#define WINDOW_RAW_MAX(target_len) (2 * (size_t)(target_len) + 4096)
+#define WINDOW_RAW_MAX ((size_t)24 << 20)
+/* Target bytes of a block, as a power of two. */
+#define WINDOW_BLOCK_MIN 12
+#define WINDOW_BLOCK_MAX 22
+/* Reference bytes that the literals may be compressed with. */
+#define WINDOW_PREFIX_MAX ((size_t)4 << 20)
+/* What precedes the streams, but for the list of blocks. */
+#define WINDOW_HEAD_MAX (1 + (2 * WINDOW_STREAMS + 2) * 10)
 
-/* A window under construction.  Zero-initialised it is empty. */
+struct field_model;
+
+/* A window under construction, made by window_init(). */
 struct window {
 	struct bytes stream[WINDOW_STREAMS];
+	struct bytes blocks; /* the list of those that are full */
+	size_t block_at[WINDOW_STREAMS]; /* where the block under way starts */
+	struct field_model *model;
+	void *hash; /* of the block under way */
+	unsigned block_bits;
+	size_t block_len; /* target bytes of the block under way */
+	uint64_t target_len;
 	uint64_t ref_pos; /* where the last copy ended */
-	uint64_t gap; /* equal copied bytes since the last difference */
+	uint64_t ref_low, ref_high; /* all copies lie between */
+	uint64_t gap; /* right copied bytes since the last field */
 	uint64_t lit_len; /* literals since the last copy */
 	int open; /* an operation whose literal length is not written */
-	size_t target_len;
+	int dense; /* the literals are compressed already */
 };
 
-struct window_coder; /* zstd's state, to be used by one thread at a time */
+/* 0 or -ENOMEM. */
+MUST_CHECK int window_init(struct window *w);
+void window_clear(struct window *w);
 
-MUST_CHECK int window_coder_new(struct window_coder **out);
-void window_coder_free(struct window_coder *c); /* NULL-safe */
+/* Begin: empty, with blocks of 1 << block_bits bytes. */
+void window_start(struct window *w, unsigned block_bits);
 
 /* Add `len` target bytes `t` that stand, nearly, at `ref` + `off`. */
 MUST_CHECK int window_copy(struct window *w, const uint8_t *t,
 			   const uint8_t *ref, uint64_t off, size_t len);
 MUST_CHECK int window_literal(struct window *w, const uint8_t *t, size_t len);
 
+/* The list's last entry.  Nothing may be added after it.  0 or -ENOMEM. */
+MUST_CHECK int window_finish(struct window *w);
+
 /* About how many bytes it would be before compression. */
 size_t window_weight(const struct window *w);
 
+/* Compresses finished windows: zstd's state, for one thread at a time. */
+struct window_packer;
+
+struct window_packing {
+	int level; /* zstd's */
+	int prefix; /* try the literals with the reference as prefix */
+	const uint8_t *ref;
+	size_t ref_len;
+};
+
+MUST_CHECK int window_packer_new(struct window_packer **out);
+void window_packer_free(struct window_packer *p); /* NULL-safe */
+
 /*
- * Append the smallest encoding of the window, whose target bytes are `t`, to
- * `out`; set kind, len and check of `e`; leave `w` empty for the next one.
- * 0, -ENOMEM, or -EIO if zstd fails.
+ * Append the window to `out`, each stream in its smallest form.  0, -ENOMEM,
+ * or -EIO if zstd fails.
  */
-MUST_CHECK int window_encode(struct window_coder *c, struct window *w,
-			     const uint8_t *t, struct bytes *out,
-			     struct delta_extent *e);
-void window_clear(struct window *w);
+MUST_CHECK int window_pack(struct window_packer *p, const struct window *w,
+			   const struct window_packing *how, struct bytes *out);
 
 #endif

@@ -167,11 +167,20 @@ static int feed_all(struct commit *c, struct delta_encoder *e)
 	return err;
 }
 
-/* 0, and `o` holds the container; -E2BIG if it does not pay. */
-static int encode(struct commit *c, struct ref *ref,
-		  const struct delta_index *ix, struct output *o)
+static int index_of(void *arg, const struct delta_index **out)
 {
-	struct delta_encoder_conf conf = { .ix = ix,
+	return ref_index(arg, out);
+}
+
+/* 0, and `o` holds the container; -E2BIG if it does not pay. */
+static int encode(struct commit *c, struct ref *ref, const uint8_t *text,
+		  struct output *o)
+{
+	struct delta_encoder_conf conf = { .ref = text,
+					   .ref_len = (size_t)ref_length(ref),
+					   .index = index_of,
+					   .index_arg = ref,
+					   .level = DELTA_DEFAULT,
 					   .write = write_output,
 					   .write_arg = o };
 	struct delta_info info = { .target_len = c->size,
@@ -195,16 +204,16 @@ static int encode(struct commit *c, struct ref *ref,
 
 static int encode_against(struct commit *c, struct ref *ref)
 {
-	const struct delta_index *ix;
+	const uint8_t *text;
 	struct output o = { 0 };
 	int err;
 
 	gate_enter(c->v, 0);
-	err = ref_index(ref, &ix);
+	err = ref_text(ref, &text);
 	if (err == -ENOMEM) {
 		gate_leave(c->v);
 		gate_enter(c->v, 1);
-		err = ref_index(ref, &ix);
+		err = ref_text(ref, &text);
 	}
 	if (err)
 		goto leave;
@@ -215,7 +224,7 @@ static int encode_against(struct commit *c, struct ref *ref)
 	err = inode_new_spool(c->inode, &o.file);
 	if (err)
 		goto leave;
-	err = encode(c, ref, ix, &o);
+	err = encode(c, ref, text, &o);
 	if (!err)
 		err = verify(c, ref, &o);
 	if (err)

@@ -2,10 +2,11 @@
  * The codec alone, in memory, on one thread: what tests/bench/delta sets beside
  * its peers.
  *
- *	bench_codec REFERENCE TARGET...
+ *	bench_codec [-fast|-default|-best] REFERENCE TARGET...
  *
- * A line a target: bytes, delta bytes, and CPU seconds to index the reference,
- * to encode, to decode all of it, and for a random 128 KiB read.
+ * A line a target: bytes, delta bytes, and CPU seconds to index the reference
+ * (0 if it was indexed already, or needed no index), to encode apart from that,
+ * to decode all of it, and for a random 128 KiB read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@
 #define PIECE ((size_t)1 << 20)
 #define READ  ((size_t)128 << 10)
 #define READS 200
+
+static enum delta_level level = DELTA_DEFAULT;
 
 static double cpu(void)
 {
@@ -64,12 +67,40 @@ static int read_bytes(void *arg, void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-static int encode(const struct delta_index *ix, const struct bytes *ref,
-		  const struct bytes *target, struct bytes *out)
+/* The index is built when it is first asked for, and its time kept apart. */
+struct indexed {
+	const struct bytes *ref;
+	struct delta_index *ix;
+	double seconds;
+};
+
+static int get_index(void *arg, const struct delta_index **out)
 {
+	struct indexed *i = arg;
+	double start = cpu();
+	int err = 0;
+
+	if (!i->ix) {
+		err = delta_index_new(&i->ix, i->ref->data, i->ref->len,
+				      SIZE_MAX);
+		i->seconds = cpu() - start;
+	}
+	if (!err)
+		*out = i->ix;
+	return err;
+}
+
+static int encode(struct indexed *indexed, const struct bytes *target,
+		  struct bytes *out)
+{
+	const struct bytes *ref = indexed->ref;
 	struct delta_info info = { .target_len = target->len,
 				   .ref_len = ref->len };
-	struct delta_encoder_conf conf = { .ix = ix,
+	struct delta_encoder_conf conf = { .ref = ref->data,
+					   .ref_len = ref->len,
+					   .index = get_index,
+					   .index_arg = indexed,
+					   .level = level,
 					   .max_len = UINT64_MAX,
 					   .write = write_bytes,
 					   .write_arg = out };
@@ -81,10 +112,9 @@ static int encode(const struct delta_index *ix, const struct bytes *ref,
 	if (err)
 		return err;
 	for (size_t off = 0; !err && off < target->len; off += PIECE)
-		err = delta_encoder_feed(e, target->data + off,
-					 target->len - off < PIECE ?
-						 target->len - off :
-						 PIECE);
+		err = delta_encoder_feed(
+			e, target->data + off,
+			target->len - off < PIECE ? target->len - off : PIECE);
 	if (!err)
 		err = delta_encoder_finish(e, &info, &len);
 	delta_encoder_free(e);
@@ -97,11 +127,10 @@ static int read_all(struct delta_reader *r, const struct bytes *target,
 	int err = 0;
 
 	for (size_t off = 0; !err && off < target->len; off += PIECE)
-		err = delta_reader_read(r, buf + off,
-					target->len - off < PIECE ?
-						target->len - off :
-						PIECE,
-					off);
+		err = delta_reader_read(
+			r, buf + off,
+			target->len - off < PIECE ? target->len - off : PIECE,
+			off);
 	if (!err && memcmp(buf, target->data, target->len) != 0)
 		err = -EBADMSG;
 	return err;
@@ -166,26 +195,26 @@ free_buf:
 	return err;
 }
 
-static int one(const struct delta_index *ix, double indexing,
-	       struct bytes *ref, const char *path)
+static int one(struct indexed *indexed, struct bytes *ref, const char *path)
 {
 	struct bytes target = BYTES_INIT, object = BYTES_INIT;
-	double start, encoding = 0, decoding = 0, reading = 0;
+	double start, built = indexed->seconds, encoding = 0, decoding = 0;
+	double reading = 0;
 	int err;
 
 	err = slurp(path, &target);
 	start = cpu();
 	if (!err)
-		err = encode(ix, ref, &target, &object);
-	encoding = cpu() - start;
+		err = encode(indexed, &target, &object);
+	encoding = cpu() - start - (indexed->seconds - built);
 	if (!err)
 		err = decode(ref, &object, &target, &decoding, &reading);
 	if (err)
 		(void)fprintf(stderr, "%s: %s\n", path, strerrordesc_np(-err));
 	else
 		(void)printf("%s\t%zu\t%zu\t%.6f\t%.6f\t%.6f\t%.6f\n", path,
-			     target.len, object.len, indexing, encoding,
-			     decoding, reading);
+			     target.len, object.len, indexed->seconds - built,
+			     encoding, decoding, reading);
 	bytes_clear(&target);
 	bytes_clear(&object);
 	return err;
@@ -193,26 +222,26 @@ static int one(const struct delta_index *ix, double indexing,
 
 int main(int argc, char **argv)
 {
+	static const char *const levels[] = { "fast", "default", "best" };
 	struct bytes ref = BYTES_INIT;
-	struct delta_index *ix;
-	double start;
-	int err = argc < 3 ? -EINVAL : 0;
+	struct indexed indexed = { .ref = &ref };
+	int err = 0, first = 1;
 
-	if (err) {
-		(void)fprintf(stderr, "usage: bench_codec REFERENCE TARGET...\n");
+	for (int i = 0; argc > 1 && i < 3; i++)
+		if (argv[1][0] == '-' && !strcmp(argv[1] + 1, levels[i])) {
+			level = (enum delta_level)i;
+			first = 2;
+		}
+	if (argc < first + 2) {
+		(void)fprintf(
+			stderr,
+			"usage: bench_codec [-fast|-default|-best] REFERENCE TARGET...\n");
 		return 2;
 	}
-	err = slurp(argv[1], &ref);
-	if (err)
-		return 1;
-	start = cpu();
-	err = delta_index_new(&ix, ref.data, ref.len);
-	if (err)
-		return 1;
-	start = cpu() - start;
-	for (int i = 2; !err && i < argc; i++)
-		err = one(ix, start, &ref, argv[i]);
-	delta_index_free(ix);
+	err = slurp(argv[first], &ref);
+	for (int i = first + 1; !err && i < argc; i++)
+		err = one(&indexed, &ref, argv[i]);
+	delta_index_free(indexed.ix);
 	bytes_clear(&ref);
 	return err ? 1 : 0;
 }

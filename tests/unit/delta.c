@@ -69,20 +69,40 @@ static struct delta_info describe(const struct bytes *ref,
 	return info;
 }
 
+struct indexed {
+	const struct bytes *ref;
+	struct delta_index *ix;
+};
+
+static int get_index(void *arg, const struct delta_index **out)
+{
+	struct indexed *i = arg;
+
+	assert_null(i->ix); /* asked once */
+	assert_int_equal(
+		delta_index_new(&i->ix, i->ref->data, i->ref->len, SIZE_MAX),
+		0);
+	*out = i->ix;
+	return 0;
+}
+
 static int encode(const struct bytes *ref, const struct bytes *target,
 		  uint64_t max_len, size_t piece, struct bytes *out)
 {
 	struct delta_info info = describe(ref, target);
-	struct delta_index *ix;
-	struct delta_encoder_conf conf = { .max_len = max_len,
+	struct indexed indexed = { .ref = ref };
+	struct delta_encoder_conf conf = { .ref = ref->data,
+					   .ref_len = ref->len,
+					   .index = get_index,
+					   .index_arg = &indexed,
+					   .level = DELTA_DEFAULT,
+					   .max_len = max_len,
 					   .write = sink,
 					   .write_arg = out };
 	struct delta_encoder *e;
 	uint64_t len = 0;
 	int err;
 
-	assert_int_equal(delta_index_new(&ix, ref->data, ref->len), 0);
-	conf.ix = ix;
 	assert_int_equal(delta_encoder_new(&e, &conf, info.ref_digest), 0);
 	err = 0;
 	for (size_t off = 0; !err && off < target->len; off += piece)
@@ -94,7 +114,7 @@ static int encode(const struct bytes *ref, const struct bytes *target,
 	if (!err)
 		assert_int_equal(len, out->len);
 	delta_encoder_free(e);
-	delta_index_free(ix);
+	delta_index_free(indexed.ix);
 	return err;
 }
 
@@ -436,26 +456,63 @@ static void a_wrong_reference_is_noticed(void **state)
 	bytes_clear(&out);
 }
 
+/* A window whose lengths fit, of which the rest is anything. */
+static size_t hostile_window(uint8_t *enc, size_t cap, int wild)
+{
+	size_t n = 0, left;
+
+	enc[n++] = (uint8_t)(12 + below(11));
+	for (int i = 0; i < 8; i++) {
+		uint8_t len = (uint8_t)below(12);
+
+		enc[n++] = len;
+		enc[n++] = below(8) ? len : (uint8_t)below(12);
+	}
+	enc[n++] = below(8) ? 0 : (uint8_t)below(128);
+	left = below(cap - n - 8) + 8;
+	for (size_t i = 0; i < left; i++)
+		enc[n++] = wild ? (uint8_t)rnd() : (uint8_t)below(12);
+	return n;
+}
+
 static void hostile_bytes(void **state)
 {
 	struct bytes ref = BYTES_INIT;
 	struct delta_decoder *d;
-	uint8_t enc[400], out[5000];
+	static uint8_t enc[400], out[5000];
+	unsigned loaded = 0;
 
 	(void)state;
 	seed = 12;
 	fill(&ref, 1000);
 	assert_int_equal(delta_decoder_new(&d), 0);
-	for (int k = 0; k < 200000; k++) {
-		struct delta_extent e = { .kind = (enum delta_kind)(k % 4),
+	for (int k = 0; k < 300000; k++) {
+		struct delta_extent e = { .kind = DELTA_WINDOW,
 					  .target_len = below(sizeof(out)) + 1,
 					  .len = below(sizeof(enc)) + 1 };
 		struct delta_ref r = { ref.len, source, &ref };
 
-		for (size_t i = 0; i < e.len; i++)
-			enc[i] = k & 64 ? (uint8_t)rnd() : (uint8_t)below(12);
-		assert_int_equal(delta_decode(d, &e, enc, &r, out), -EBADMSG);
+		if (k & 3)
+			e.len = (uint32_t)hostile_window(enc, 120, k & 64);
+		else
+			for (size_t i = 0; i < e.len; i++)
+				enc[i] = (uint8_t)rnd();
+		if (delta_decoder_load(d, &e, enc, &r))
+			continue;
+		loaded++;
+		for (uint64_t at = 0, start; at < e.target_len;) {
+			size_t len;
+
+			assert_int_equal(
+				delta_decoder_block(d, at, &start, &len), 0);
+			assert_int_equal(
+				delta_decoder_decode(d, start, &r, out),
+				-EBADMSG);
+			at = start + len;
+		}
 	}
+	/* Or it would have looked at little. */
+	assert_true(loaded > 100);
 	delta_decoder_free(d);
 	bytes_clear(&ref);
 }

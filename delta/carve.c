@@ -1,0 +1,74 @@
+#include "delta/carve.h"
+
+#include "delta/field.h"
+#include "delta/index_private.h"
+#include "delta/nature.h"
+
+/*
+ * In eighths of a byte, as measured on binaries and text: a field's gap, rank
+ * and escape; and the operation that a cut makes.
+ */
+#define FIELD_COST 16
+#define CUT_COST   24
+#define SOLID      16 /* exact bytes that a bad stretch does not bridge */
+
+/*
+ * Where the next stretch between two exact runs of SOLID bytes begins, from
+ * `i` on, where it ends, and how many fields it is.
+ */
+static size_t bad_stretch(const uint8_t *t, const uint8_t *r, size_t i,
+			  size_t len, size_t *end, size_t *fields)
+{
+	size_t start, run;
+
+	i += equal_run(t + i, r + i, len - i);
+	start = i;
+	*fields = 0;
+	while (i < len) {
+		++*fields;
+		i += len - i < FIELD_LEN ? len - i : FIELD_LEN;
+		run = equal_run(t + i, r + i, len - i);
+		if (run >= SOLID || i + run == len)
+			break;
+		i += run;
+	}
+	*end = i;
+	return start;
+}
+
+int carve(const struct carve *c, const struct match *m)
+{
+	const uint8_t *t = c->t + m->target, *r = c->ref + m->ref;
+	size_t i = 0, done = 0, end, fields;
+	struct match part;
+	int err;
+
+	while (i < m->len) {
+		size_t start = bad_stretch(t, r, i, m->len, &end, &fields);
+
+		i = end;
+		if (fields * FIELD_COST <=
+		    (end - start) * c->literal_cost + CUT_COST)
+			continue;
+		part = (struct match){ .target = m->target + done,
+				       .ref = m->ref + done,
+				       .len = start - done };
+		err = c->copy(c->arg, &part);
+		if (!err)
+			err = c->literal(c->arg, m->target + start,
+					 end - start);
+		if (err)
+			return err;
+		done = end;
+	}
+	part = (struct match){ .target = m->target + done,
+			       .ref = m->ref + done,
+			       .len = m->len - done };
+	return c->copy(c->arg, &part);
+}
+
+/* Compressed data stay as they are, code halves, text is a quarter. */
+unsigned carve_literal_cost(const struct nature *n)
+{
+	return n->dense ? 8 : n->binary ? 4 : 2;
+}
