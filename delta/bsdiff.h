@@ -44,7 +44,11 @@ typedef int bsdiff_write_fn(void *arg, enum bsdiff_block block,
 struct bsdiff_encoder;
 
 struct bsdiff_encoder_conf {
-	const struct delta_index *ix; /* borrowed */
+	const uint8_t *ref; /* the reference, borrowed */
+	size_t ref_len;
+	delta_index_fn
+		*index; /* asked only if there is something to look for */
+	void *index_arg;
 	uint64_t max_len; /* bytes of patch past which it is given up */
 	bsdiff_write_fn *write;
 	void *write_arg;
@@ -53,7 +57,10 @@ struct bsdiff_encoder_conf {
 MUST_CHECK int bsdiff_encoder_new(struct bsdiff_encoder **out,
 				  const struct bsdiff_encoder_conf *conf);
 
-/* 0; -E2BIG: it came out larger than max_len; -ENOMEM, -EIO, or `write`'s. */
+/*
+ * 0; -E2BIG: it came out larger than max_len; -ENOMEM, -EIO, or what `write`
+ * or `index` returned.
+ */
 MUST_CHECK int bsdiff_encoder_feed(struct bsdiff_encoder *e, const void *data,
 				   size_t len);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "delta/bsdiff.h"
-#include "delta/index.h"
 #include "delta/match.h"
 
 #define PIECE ((size_t)64 << 10)
@@ -118,9 +117,9 @@ int bsdiff_encoder_new(struct bsdiff_encoder **out,
 		return -ENOMEM;
 	e->conf = *conf;
 	e->written = BSDIFF_HEAD_LEN;
-	e->matcher.ix = conf->ix;
-	/* Most versions begin as the one before. */
-	e->matcher.aligned = 1;
+	matcher_init(&e->matcher, conf->ref, conf->ref_len);
+	e->matcher.index = conf->index;
+	e->matcher.index_arg = conf->index_arg;
 	e->chunk = malloc(CHUNK);
 	if (!e->chunk)
 		goto free_encoder;
@@ -178,8 +177,7 @@ static int literal(struct bsdiff_encoder *e, size_t start, size_t end)
 
 static int copy(struct bsdiff_encoder *e, const struct match *m)
 {
-	size_t ref_len;
-	const uint8_t *r = delta_index_ref(e->conf.ix, &ref_len) + m->ref;
+	const uint8_t *r = e->conf.ref + m->ref;
 	const uint8_t *t = e->chunk + m->target;
 	int err = 0;
 

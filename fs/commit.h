@@ -5,7 +5,6 @@
 #include "fs/choose.h"
 #include "fs/inode.h"
 
-struct delta_index;
 struct ref;
 
 /* One file on its way from the spool to the bucket. */
@@ -51,12 +50,13 @@ static inline uint64_t commit_max_len(const struct commit *c)
 int commit_takes(const struct commit *c, const struct candidate *ref);
 
 /*
- * For codec=bsdiff: encode against `ref`, decode and compare.  0, and c->delta
+ * For codec=bsdiff: encode against `ref`, whose bytes are
+ * `text`, decode and compare.  0, and c->delta
  * is the patch; -E2BIG if it does not pay; -ENAMETOOLONG if the metadata cannot
  * hold what its reader needs; or an error.
  */
 MUST_CHECK int commit_bsdiff(struct commit *c, struct ref *ref,
-			     const struct delta_index *ix);
+			     const uint8_t *text);
 
 /*
  * What is known of the file, as its object's metadata; `sums_digest` may be

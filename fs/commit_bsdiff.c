@@ -97,10 +97,18 @@ static int join(struct blocks *b, const struct bsdiff_head *head)
 	return err;
 }
 
-static int encode(struct commit *c, const struct delta_index *ix,
+static int index_of(void *arg, const struct delta_index **out)
+{
+	return ref_index(arg, out);
+}
+
+static int encode(struct commit *c, struct ref *ref, const uint8_t *text,
 		  struct blocks *b)
 {
-	struct bsdiff_encoder_conf conf = { .ix = ix,
+	struct bsdiff_encoder_conf conf = { .ref = text,
+					    .ref_len = (size_t)ref_length(ref),
+					    .index = index_of,
+					    .index_arg = ref,
 					    .max_len = commit_max_len(c),
 					    .write = write_block,
 					    .write_arg = b };
@@ -154,15 +162,14 @@ int commit_takes(const struct commit *c, const struct candidate *ref)
 	return 0;
 }
 
-int commit_bsdiff(struct commit *c, struct ref *ref,
-		  const struct delta_index *ix)
+int commit_bsdiff(struct commit *c, struct ref *ref, const uint8_t *text)
 {
 	struct blocks b = { 0 };
 	int err;
 
 	err = blocks_open(&b, c);
 	if (!err)
-		err = encode(c, ix, &b);
+		err = encode(c, ref, text, &b);
 	if (!err)
 		err = verify(c, ref, &b);
 	if (err)

@@ -218,7 +218,7 @@ static int encode_against(struct commit *c, struct ref *ref)
 	if (err)
 		goto leave;
 	if (c->v->conf.codec == CODEC_BSDIFF) {
-		err = commit_bsdiff(c, ref, ix);
+		err = commit_bsdiff(c, ref, text);
 		goto leave;
 	}
 	err = inode_new_spool(c->inode, &o.file);

@@ -64,6 +64,12 @@ static int take(void *arg, enum bsdiff_block block, const void *data,
 	return bytes_append((struct bytes *)arg + block, data, len);
 }
 
+static int index_of(void *arg, const struct delta_index **out)
+{
+	*out = arg;
+	return 0;
+}
+
 static int encode(const struct bytes *ref, const struct bytes *target,
 		  uint64_t max_len, size_t piece, struct bytes *out)
 {
@@ -78,8 +84,12 @@ static int encode(const struct bytes *ref, const struct bytes *target,
 	struct delta_index *ix;
 	int err = 0;
 
-	assert_int_equal(delta_index_new(&ix, ref->data, ref->len), 0);
-	conf.ix = ix;
+	assert_int_equal(delta_index_new(&ix, ref->data, ref->len, SIZE_MAX),
+			 0);
+	conf.ref = ref->data;
+	conf.ref_len = ref->len;
+	conf.index = index_of;
+	conf.index_arg = ix;
 	assert_int_equal(bsdiff_encoder_new(&e, &conf), 0);
 	for (size_t off = 0; !err && off < target->len; off += piece)
 		err = bsdiff_encoder_feed(
