@@ -226,7 +226,7 @@ static int ask(void *arg, size_t k)
 	attr_read(&attr, &st, &l->v->conf.defaults, 0);
 	if (!S_ISREG(attr.mode))
 		return 0;
-	if (obj.form == OBJECT_DELTA) {
+	if (object_is_delta(&obj)) {
 		add_reference(l, &st);
 		return 0;
 	}

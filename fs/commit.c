@@ -1,6 +1,7 @@
 #include "fs/commit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,35 +254,46 @@ static int put_until_settled(struct commit *c, const struct store_source *src,
 	return err == -EEXIST && exclusive ? -EEXIST : -ESTALE;
 }
 
+int commit_describe(const struct commit *c, const uint8_t *sums_digest,
+		    struct meta *m)
+{
+	struct object_facts facts = { .name = c->name,
+				      .size = c->size,
+				      .digest = c->digest,
+				      .sums_digest = sums_digest,
+				      .attr = &c->attr };
+
+	if (c->size >= CANDIDATE_MIN)
+		facts.sketch = &c->sketch;
+	if (c->delta) {
+		facts.codec = c->v->conf.codec;
+		facts.ref_key = c->ref_key.text;
+		facts.ref_digest = c->ref_digest;
+		facts.ref_len = c->source.len;
+		facts.delta_size = c->delta_len;
+	}
+	return object_write(&facts, m);
+}
+
 static int put_file(struct commit *c, struct store_stat *st)
 {
 	struct store_source src = { .len = c->delta ? c->delta_len : c->size,
 				    .read = read_source,
 				    .arg = c->delta ? c->delta
 						    : c->inode->spool };
-	uint8_t sums_digest[DIGEST_LEN];
-	struct object_facts facts = { .name = c->name,
-				      .size = c->size,
-				      .digest = c->digest,
-				      .attr = &c->attr };
+	uint8_t digest[DIGEST_LEN], *sums_digest = NULL;
 	struct meta meta;
 	struct store_head head = { .meta = &meta };
 	int err = 0;
 
-	if (c->size >= CANDIDATE_MIN)
-		facts.sketch = &c->sketch;
 	if (c->delta) {
-		facts.ref_key = c->ref_key.text;
-		facts.ref_digest = c->ref_digest;
-		facts.delta_size = c->delta_len;
-		head.content_type = OBJECT_TYPE;
-		head.content_encoding = OBJECT_ENCODING;
+		codec_head(c->v->conf.codec, &head);
 	} else if (c->sums.len) {
+		sums_digest = digest;
 		err = put_sums(c, sums_digest);
-		facts.sums_digest = sums_digest;
 	}
 	if (!err)
-		err = object_write(&facts, &meta);
+		err = commit_describe(c, sums_digest, &meta);
 	if (!err)
 		err = put_until_settled(c, &src, &head, st);
 	if (err)
@@ -289,8 +301,8 @@ static int put_file(struct commit *c, struct store_stat *st)
 	if (!st->len)
 		st->len = src.len;
 	st->meta = meta;
-	memcpy(st->content_type, c->delta ? OBJECT_TYPE : "",
-	       c->delta ? sizeof(OBJECT_TYPE) : 1);
+	(void)snprintf(st->content_type, sizeof(st->content_type), "%s",
+		       head.content_type ? head.content_type : "");
 	st->content_encoding[0] = '\0';
 	return 0;
 }

@@ -35,6 +35,36 @@ struct commit {
  */
 void commit_encode(struct commit *c);
 
+/* Bytes of delta from which on the file is better stored as it is. */
+static inline uint64_t commit_max_len(const struct commit *c)
+{
+	uint64_t max = (uint64_t)(c->v->conf.max_ratio * (double)c->size);
+
+	return max < c->size ? max : c->size - 1;
+}
+
+/*
+ * May the codec be used for a file and a reference of these lengths?  Not
+ * bsdiff's past what bspatch takes, or nobody could restore it with that.
+ */
+int commit_takes(const struct commit *c, const struct candidate *ref);
+
+/*
+ * For codec=bsdiff: encode against `ref`, whose bytes are
+ * `text`, decode and compare.  0, and c->delta
+ * is the patch; -E2BIG if it does not pay; -ENAMETOOLONG if the metadata cannot
+ * hold what its reader needs; or an error.
+ */
+MUST_CHECK int commit_bsdiff(struct commit *c, struct ref *ref,
+			     const uint8_t *text);
+
+/*
+ * What is known of the file, as its object's metadata; `sums_digest` may be
+ * NULL.  0 or -ENOSPC, as object_write().
+ */
+MUST_CHECK int commit_describe(const struct commit *c,
+			       const uint8_t *sums_digest, struct meta *m);
+
 /*
  * Make sure that the reference which the delta names is in the bucket, and
  * after the delta is stored, let the file it was made of use it as well.

@@ -188,9 +188,7 @@ static int encode(struct commit *c, struct ref *ref, const uint8_t *text,
 	struct delta_encoder *e;
 	int err;
 
-	conf.max_len = (uint64_t)(c->v->conf.max_ratio * (double)c->size);
-	if (conf.max_len >= c->size)
-		conf.max_len = c->size - 1;
+	conf.max_len = commit_max_len(c);
 	memcpy(info.target_digest, c->digest, DIGEST_LEN);
 	memcpy(info.ref_digest, ref_digest(ref), DIGEST_LEN);
 	memcpy(info.ref_key, c->ref_key.text, sizeof(info.ref_key));
@@ -219,6 +217,10 @@ static int encode_against(struct commit *c, struct ref *ref)
 	}
 	if (err)
 		goto leave;
+	if (c->v->conf.codec == CODEC_BSDIFF) {
+		err = commit_bsdiff(c, ref, text);
+		goto leave;
+	}
 	err = inode_new_spool(c->inode, &o.file);
 	if (err)
 		goto leave;
@@ -286,6 +288,6 @@ void commit_encode(struct commit *c)
 	int n = choose(c->v, c->dir, &q, best);
 
 	for (int i = 0; i < n; i++)
-		if (!try_candidate(c, &best[i]))
+		if (commit_takes(c, &best[i]) && !try_candidate(c, &best[i]))
 			return;
 }

@@ -12,6 +12,7 @@
 #include "fs/ranged.h"
 #include "fs/refkey.h"
 #include "fs/sums.h"
+#include "fs/whole.h"
 
 /* A delta of up to this size is fetched in one request, table and all. */
 #define WHOLE_DELTA ((uint64_t)256 << 10)
@@ -27,6 +28,7 @@ struct fetch {
 	struct delta_table *table;
 	struct ref *ref;
 	struct delta_reader *reader;
+	struct whole *whole; /* of a codec without windows, instead */
 	const struct store_call *call; /* the one under way, for callbacks */
 };
 
@@ -52,6 +54,8 @@ static void close_all(struct fetch *f)
 	delta_table_free(f->table);
 	ranged_free(f->object);
 	sums_clear(&f->sums);
+	whole_put(f->v, f->whole);
+	f->whole = NULL;
 	f->reader = NULL;
 	f->ref = NULL;
 	f->table = NULL;
@@ -215,13 +219,24 @@ static int open_delta(struct fetch *f)
 	return delta_reader_new(&f->reader, &conf);
 }
 
+static struct whole_source whole_of(const struct fetch *f)
+{
+	return (struct whole_source){
+		.v = f->v, .call = f->call, .key = f->key, .obj = &f->obj
+	};
+}
+
 static int ready(struct fetch *f)
 {
+	struct whole_source whole = whole_of(f);
 	int err;
 
 	if (f->ready)
 		return 0;
-	err = open_object(f);
+	if (f->obj.form == OBJECT_BSDIFF)
+		err = whole_get(&whole, &f->whole);
+	else
+		err = open_object(f);
 	if (!err && f->obj.form == OBJECT_DELTA)
 		err = open_delta(f);
 	if (err) {
@@ -241,6 +256,8 @@ static int read_once(struct fetch *f, void *buf, size_t len, uint64_t off)
 		return err;
 	if (f->obj.form == OBJECT_DELTA)
 		return delta_reader_read(f->reader, buf, len, off);
+	if (f->obj.form == OBJECT_BSDIFF)
+		return whole_read(f->v, f->whole, buf, len, off);
 	err = ranged_read(f->object, f->call, buf, len, off);
 	if (!err && f->obj.form == OBJECT_FOREIGN)
 		volume_count(f->v, &f->v->stats.unverified_bytes, len);
@@ -283,8 +300,13 @@ int fetch_read(struct fetch *f, const struct store_call *call, void *buf,
 int fetch_reference(struct fetch *f, const struct store_call *call,
 		    struct delta_info *out)
 {
+	struct whole_source whole = whole_of(f);
 	int err;
 
+	if (f->obj.form == OBJECT_BSDIFF) {
+		whole.call = call;
+		return whole_describe(&whole, out);
+	}
 	if (f->obj.form != OBJECT_DELTA)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&f->lock);

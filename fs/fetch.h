@@ -12,7 +12,8 @@ struct volume;
 
 /*
  * Reads one version of a file out of the bucket, whatever its form: a plain
- * object by ranges, a delta window by window with its reference.  Nothing is
+ * object by ranges, a native delta window by window with its reference, a
+ * bsdiff patch decoded as a whole first.  Nothing is
  * returned that was not checked, where there is something to check it by.
  * Thread-safe; keeps a little of what a sequential reader wants next.
  */

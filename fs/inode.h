@@ -14,6 +14,7 @@
  */
 struct catalogue;
 struct pagefile;
+struct whole;
 
 /* A PUT that was sent and not answered: it may have taken effect. */
 struct attempt {
@@ -91,6 +92,8 @@ struct volume {
 	pthread_cond_t gate_open;
 	unsigned encoding;
 	int encoding_alone;
+	pthread_mutex_t wholes_lock;
+	struct whole *wholes; /* see fs/whole.h */
 	pthread_mutex_t stats_lock;
 	struct volume_stats stats;
 };

@@ -123,6 +123,7 @@ static int open_volume(struct mounted *m)
 			      .umask = (mode_t)o->umask },
 		.max_ratio = o->max_ratio,
 		.delta = (int)o->delta,
+		.codec = (enum codec)o->codec,
 		.exclusive = (int)o->exclusive,
 		.read_only = (int)o->read_only,
 		.encoders = 2,

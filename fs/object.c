@@ -35,7 +35,24 @@ int object_sketch(const struct meta *m, struct sketch *out)
 	return 0;
 }
 
-static int read_size(const struct meta *m, const char *name, uint64_t *out)
+static const char *const codec_names[] = {
+	[CODEC_NATIVE] = "native", [CODEC_BSDIFF] = "bsdiff"
+};
+
+const char *codec_name(enum codec codec)
+{
+	return codec_names[codec];
+}
+
+void codec_head(enum codec codec, struct store_head *out)
+{
+	out->content_type =
+		codec == CODEC_BSDIFF ? OBJECT_BSDIFF_TYPE : OBJECT_TYPE;
+	/* bsdiff's own bytes and nothing else: whoever downloads it has them. */
+	out->content_encoding = codec == CODEC_BSDIFF ? NULL : OBJECT_ENCODING;
+}
+
+int object_size(const struct meta *m, const char *name, uint64_t *out)
 {
 	char text[META_VALUE_MAX], *end;
 	unsigned long long v;
@@ -50,6 +67,23 @@ static int read_size(const struct meta *m, const char *name, uint64_t *out)
 	return 0;
 }
 
+/* A patch says nothing of itself: its metadata do, all of it, or it is none. */
+static int read_bsdiff(struct object *out, const struct meta *m)
+{
+	uint8_t digest[DIGEST_LEN], ref[DIGEST_LEN];
+	uint64_t size;
+
+	if (object_digest(m, "dg-file-sha256", digest) ||
+	    object_size(m, "dg-file-size", &size) ||
+	    object_digest(m, "dg-ref-sha256", ref))
+		return -ENOENT;
+	out->form = OBJECT_BSDIFF;
+	out->size = size;
+	memcpy(out->digest, digest, sizeof(digest));
+	out->has_digest = 1;
+	return 0;
+}
+
 void object_read(struct object *out, const struct store_stat *st)
 {
 	char codec[META_VALUE_MAX], tool[META_VALUE_MAX];
@@ -61,21 +95,24 @@ void object_read(struct object *out, const struct store_stat *st)
 				.size = st->len,
 				.has_size = 1 };
 	memcpy(out->etag, st->etag, sizeof(out->etag));
+	if (meta_get(m, "dg-codec", codec, sizeof(codec)))
+		codec[0] = '\0';
+	if (!strcmp(codec, "bsdiff") && !read_bsdiff(out, m))
+		return;
 	if (!strcmp(st->content_type, OBJECT_TYPE) ||
 	    !strcmp(st->content_encoding, OBJECT_ENCODING) ||
-	    (!meta_get(m, "dg-codec", codec, sizeof(codec)) &&
-	     !strcmp(codec, "native")))
+	    !strcmp(codec, "native"))
 		out->form = OBJECT_DELTA;
 	else if (!meta_get(m, "dg-tool", tool, sizeof(tool)) &&
 		 !strncmp(tool, "deltaglider-fs/", 15) &&
-		 !read_size(m, "dg-file-size", &size) && size == st->len)
+		 !object_size(m, "dg-file-size", &size) && size == st->len)
 		out->form = OBJECT_PLAIN;
 	if (out->form == OBJECT_FOREIGN)
 		return;
 	out->has_digest = !object_digest(m, "dg-file-sha256", out->digest);
 	out->has_sums = !object_digest(m, "dg-sums-sha256", out->sums_digest);
 	if (out->form == OBJECT_DELTA)
-		out->has_size = !read_size(m, "dg-file-size", &out->size) &&
+		out->has_size = !object_size(m, "dg-file-size", &out->size) &&
 				out->has_digest;
 }
 
@@ -122,18 +159,22 @@ static int set_now(struct meta *m, const char *name)
 
 static int write_delta(const struct object_facts *f, struct meta *m)
 {
+	char cmd[64], text[META_VALUE_MAX];
 	int err;
 
-	err = meta_set(m, "dg-codec", "native");
+	err = meta_set(m, "dg-codec", codec_name(f->codec));
 	if (!err)
 		err = set_text(m, "dg-ref-key", f->ref_key);
+	if (!err && f->codec == CODEC_BSDIFF)
+		err = meta_get(m, "dg-ref-key", text, sizeof(text));
+	if (!err && f->codec == CODEC_BSDIFF)
+		err = set_number(m, "dg-ref-size", f->ref_len);
 	if (!err)
 		err = set_hex(m, "dg-ref-sha256", f->ref_digest, DIGEST_LEN);
 	if (!err)
 		err = set_number(m, "dg-delta-size", f->delta_size);
-	if (!err)
-		err = meta_set(m, "dg-delta-cmd", TOOL " native");
-	return err;
+	(void)snprintf(cmd, sizeof(cmd), TOOL " %s", codec_name(f->codec));
+	return err ? err : meta_set(m, "dg-delta-cmd", cmd);
 }
 
 int object_write(const struct object_facts *f, struct meta *m)
@@ -142,6 +183,7 @@ int object_write(const struct object_facts *f, struct meta *m)
 		"dg-delta-cmd", "dg-created-at", "dg-original-name",
 		"dg-sketch",    "dg-ref-key",    "dg-ref-sha256"
 	};
+	size_t n = sizeof(dispensable) / sizeof(dispensable[0]);
 	int err;
 
 	*m = (struct meta){ 0 };
@@ -165,9 +207,9 @@ int object_write(const struct object_facts *f, struct meta *m)
 		err = attr_write(f->attr, m);
 	if (err)
 		return -ENOSPC;
-	for (size_t i = 0; meta_cost(m) > META_S3_MAX &&
-			   i < sizeof(dispensable) / sizeof(dispensable[0]);
-	     i++)
+	if (f->ref_key && f->codec == CODEC_BSDIFF)
+		n -= 2;
+	for (size_t i = 0; meta_cost(m) > META_S3_MAX && i < n; i++)
 		meta_remove(m, dispensable[i]);
 	return meta_cost(m) > META_S3_MAX ? -ENOSPC : 0;
 }

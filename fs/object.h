@@ -10,13 +10,22 @@
 
 struct attr;
 
-#define OBJECT_TYPE     "application/vnd.deltaglider"
-#define OBJECT_ENCODING "deltaglider"
+#define OBJECT_TYPE        "application/vnd.deltaglider"
+#define OBJECT_ENCODING    "deltaglider"
+#define OBJECT_BSDIFF_TYPE "application/x-bsdiff"
+
+/* What deltas are written in; in the order of the option's words. */
+enum codec { CODEC_NATIVE, CODEC_BSDIFF };
+const char *codec_name(enum codec codec);
+
+/* The content type and encoding of such a delta. */
+void codec_head(enum codec codec, struct store_head *out);
 
 enum object_form {
 	OBJECT_FOREIGN, /* plain, and not written by us */
 	OBJECT_PLAIN, /* plain, with our metadata */
-	OBJECT_DELTA /* a native container */
+	OBJECT_DELTA, /* a native container */
+	OBJECT_BSDIFF /* a classic bsdiff patch; read as a whole */
 };
 
 /* One version of a file in the bucket, as its metadata tell. */
@@ -32,6 +41,12 @@ struct object {
 	uint8_t sums_digest[DIGEST_LEN]; /* of its table under .dg/sums/ */
 };
 
+/* Is there a reference without which it cannot be read? */
+static inline int object_is_delta(const struct object *o)
+{
+	return o->form == OBJECT_DELTA || o->form == OBJECT_BSDIFF;
+}
+
 /* Never fails: what is malformed is as if it were missing. */
 void object_read(struct object *out, const struct store_stat *st);
 
@@ -43,8 +58,10 @@ struct object_facts {
 	const struct sketch *sketch; /* or NULL */
 	const uint8_t *sums_digest; /* or NULL */
 	/* A delta's; ref_key NULL for a plain object. */
+	enum codec codec;
 	const char *ref_key;
 	const uint8_t *ref_digest;
+	uint64_t ref_len;
 	uint64_t delta_size;
 	const struct attr *attr;
 };
@@ -53,12 +70,17 @@ struct object_facts {
  * Write them in DeltaGlider's keys.  What would pass S3's 2 KB is dropped in
  * this order, which starts with what the container repeats or nobody needs to
  * read the file: dg-delta-cmd, dg-created-at, dg-original-name, dg-sketch,
- * dg-ref-key, dg-ref-sha256.  0 or -ENOSPC.
+ * dg-ref-key, dg-ref-sha256; the last two not of a bsdiff patch, which repeats
+ * nothing.  0, or -ENOSPC if it does not fit even so.
  */
 MUST_CHECK int object_write(const struct object_facts *f, struct meta *m);
 
 /* The sketch in an object's metadata.  0 or -ENOENT. */
 MUST_CHECK int object_sketch(const struct meta *m, struct sketch *out);
+
+/* A number of bytes under `name`.  0 or -ENOENT. */
+MUST_CHECK int object_size(const struct meta *m, const char *name,
+			   uint64_t *out);
 
 /* A digest in hexadecimal under `name`.  0 or -ENOENT. */
 MUST_CHECK int object_digest(const struct meta *m, const char *name,

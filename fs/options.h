@@ -33,6 +33,7 @@ struct options {
 	uint64_t connections;
 	uint64_t timeout_ms, attr_timeout_ms;
 	uint64_t log_level; /* enum log_level */
+	uint64_t codec; /* enum codec */
 	uint64_t delta, exclusive, foreground, read_only, allow_other;
 	uint64_t uid, gid, umask;
 	uint64_t uid_set, gid_set;

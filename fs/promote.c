@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cache/refs.h"
+#include "delta/bsdiff.h"
 #include "delta/encode.h"
 #include "fs/commit.h"
 #include "fs/log.h"
@@ -177,8 +179,10 @@ static int identity_head(struct commit *c, const struct store_stat *old,
 	struct object_facts facts = { .size = c->source.len,
 				      .digest = c->source.digest,
 				      .sketch = &c->source.sketch,
+				      .codec = c->v->conf.codec,
 				      .ref_key = c->ref_key.text,
 				      .ref_digest = c->ref_digest,
+				      .ref_len = c->source.len,
 				      .delta_size = delta_len,
 				      .attr = &attr };
 	const char *slash = strrchr(c->source.key, '/');
@@ -209,25 +213,33 @@ static void tell_inode(struct commit *c, struct inode *i,
 	(void)pthread_mutex_unlock(&i->lock);
 }
 
-static int replace_source(struct commit *c, struct inode *i)
+/* The delta that says "the same as that". */
+static int identity_body(const struct commit *c, struct bytes *out)
 {
 	struct delta_info info = { .target_len = c->source.len,
 				   .ref_len = c->source.len };
+
+	if (c->v->conf.codec == CODEC_BSDIFF)
+		return bsdiff_identity(c->source.len, out);
+	memcpy(info.target_digest, c->ref_digest, DIGEST_LEN);
+	memcpy(info.ref_digest, c->ref_digest, DIGEST_LEN);
+	memcpy(info.ref_key, c->ref_key.text, sizeof(info.ref_key));
+	return delta_identity(&info, out);
+}
+
+static int replace_source(struct commit *c, struct inode *i)
+{
 	struct store_call call = { .if_match = c->source.etag };
 	struct store *s = c->v->conf.store;
 	struct bytes body = BYTES_INIT;
 	struct store_source src = { .read = read_memory, .arg = &body };
 	struct store_stat old, st = { 0 };
 	struct meta meta;
-	struct store_head head = { .content_type = OBJECT_TYPE,
-				   .content_encoding = OBJECT_ENCODING,
-				   .meta = &meta };
+	struct store_head head = { .meta = &meta };
 	int err;
 
-	memcpy(info.target_digest, c->ref_digest, DIGEST_LEN);
-	memcpy(info.ref_digest, c->ref_digest, DIGEST_LEN);
-	memcpy(info.ref_key, c->ref_key.text, sizeof(info.ref_key));
-	err = delta_identity(&info, &body);
+	codec_head(c->v->conf.codec, &head);
+	err = identity_body(c, &body);
 	src.len = body.len;
 	if (!err)
 		err = s->ops->head(s, c->source.key, &(struct store_call){ 0 },
@@ -242,7 +254,8 @@ static int replace_source(struct commit *c, struct inode *i)
 	if (err)
 		return err;
 	st.meta = meta;
-	memcpy(st.content_type, OBJECT_TYPE, sizeof(OBJECT_TYPE));
+	(void)snprintf(st.content_type, sizeof(st.content_type), "%s",
+		       head.content_type);
 	if (i)
 		tell_inode(c, i, &st);
 	return 0;

@@ -49,6 +49,7 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	(void)pthread_mutex_init(&v->lock, NULL);
 	(void)pthread_mutex_init(&v->gate, NULL);
 	(void)pthread_cond_init(&v->gate_open, NULL);
+	(void)pthread_mutex_init(&v->wholes_lock, NULL);
 	(void)pthread_mutex_init(&v->stats_lock, NULL);
 	err = make_root(v);
 	if (err) {
@@ -137,6 +138,7 @@ void volume_free(struct volume *v)
 	drop_all(v);
 	inode_forget(v, v->root, UINT64_MAX);
 	(void)pthread_mutex_destroy(&v->stats_lock);
+	(void)pthread_mutex_destroy(&v->wholes_lock);
 	(void)pthread_cond_destroy(&v->gate_open);
 	(void)pthread_mutex_destroy(&v->gate);
 	(void)pthread_mutex_destroy(&v->lock);

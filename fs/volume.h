@@ -8,6 +8,7 @@
 
 #include "crypto/bytes.h"
 #include "fs/attr.h"
+#include "fs/object.h"
 #include "fs/stats.h"
 #include "s3/store.h"
 
@@ -33,6 +34,7 @@ struct refs;
  *	volume.lock	(mutex) names, the table of inodes, who holds them; short
  *	inode.lock	(mutex) a file's attributes and version; short, so that
  *			stat(2) never waits for an upload
+ *	volume.wholes_lock (mutex) which decoded files are shared; short
  *	(inside refs)	the cache's own
  */
 struct volume;
@@ -47,6 +49,7 @@ struct volume_conf {
 	struct attr_defaults defaults;
 	double max_ratio; /* keep a delta of at most this part of the file */
 	int delta; /* 0: store everything plain */
+	enum codec codec; /* of the deltas that are written */
 	int exclusive; /* nobody else writes to the bucket */
 	int read_only;
 	unsigned encoders; /* most files encoded at once */

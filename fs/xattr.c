@@ -21,7 +21,7 @@ static int reference(struct inode *i, const struct request *rq,
 	struct key key;
 	int err;
 
-	if (obj->form != OBJECT_DELTA)
+	if (!object_is_delta(obj))
 		return -ENODATA;
 	err = key_of_inode(i->volume, i, &key);
 	if (!err)
@@ -35,13 +35,16 @@ static int reference(struct inode *i, const struct request *rq,
 
 static int value(const struct object *obj, const char *name, struct bytes *out)
 {
-	int delta = obj->form == OBJECT_DELTA;
+	int delta = object_is_delta(obj);
+	enum codec codec =
+		obj->form == OBJECT_BSDIFF ? CODEC_BSDIFF : CODEC_NATIVE;
 	char hex[DIGEST_HEX];
 
 	if (!strcmp(name, "storage"))
 		return bytes_append_str(out, delta ? "delta" : "plain");
 	if (!strcmp(name, "codec"))
-		return bytes_append_str(out, delta ? "native" : "none");
+		return bytes_append_str(out,
+					delta ? codec_name(codec) : "none");
 	if (!strcmp(name, "size"))
 		return bytes_printf(out, "%llu", (unsigned long long)obj->size);
 	if (!strcmp(name, "stored_size"))
@@ -97,7 +100,7 @@ int volume_listxattr(struct volume *v, struct inode *i, struct bytes *out)
 	     k++) {
 		if (!strcmp(names[k], "sha256") && !obj.has_digest)
 			continue;
-		if (!strcmp(names[k], "reference") && obj.form != OBJECT_DELTA)
+		if (!strcmp(names[k], "reference") && !object_is_delta(&obj))
 			continue;
 		err = bytes_append_str(out, PREFIX);
 		if (!err)

@@ -71,7 +71,7 @@ refused 'no_such_option' -- "$SPEC" "$MNT" -o "$OPTS,no_such_option"
 refused 'no_such_option' -- "$SPEC" "$MNT" -o "$OPTS,no_such_option=3"
 for bad in cache_size=many cache_size=-1 cache_size= cache_size=1X cache_size=10 \
 	spool_size=99999999999T max_ratio=2 max_ratio=0 max_ratio=x timeout=5y timeout= \
-	part_size=1K connections=0 connections=x uid=me umask=9 delta=perhaps \
+	part_size=1K connections=0 connections=x uid=me umask=9 delta=perhaps codec=vcdiff codec= \
 	path_style=maybe log_level=loud allow_other=7 endpoint= attr_timeout=1w; do
 	refused "${bad%%=*}" -- "$SPEC" "$MNT" -o "$OPTS,$bad"
 done

@@ -292,6 +292,20 @@ bucket_get() {
 	fi
 }
 
+# bucket_put KEY [NAME=VALUE...]: standard input becomes that object, with that
+# metadata and nothing else of ours.
+bucket_put() {
+	local key=$1 path
+
+	shift
+	if [ "$STORE" = s3 ]; then
+		"$lib_dir/s3raw" put "$PREFIX$key" "${@/#/x-amz-meta-}"
+	else
+		path=$(sed 's|^\.|%2E|; s|/\.|/%2E|g' <<<"$key")
+		"$lib_dir/localraw" "$BUCKET_DIR/$path.object" "$key" "$@"
+	fi
+}
+
 # samples PACKAGE VERSION...: sets SAMPLES to the folder.
 # shellcheck disable=SC2034
 samples() {

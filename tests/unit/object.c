@@ -165,6 +165,63 @@ static void too_much_is_dropped_in_order(void **state)
 	assert_int_equal(meta_get(&m, "mtime", text, sizeof(text)), 0);
 }
 
+/* A patch repeats nothing: all that reads it stays, or there is no patch. */
+static void bsdiff_keeps_what_it_needs(void **state)
+{
+	uint8_t digest[DIGEST_LEN] = { 1 }, ref[DIGEST_LEN] = { 2 };
+	static const char *const needed[] = { "dg-codec",      "dg-file-sha256",
+					      "dg-file-size",  "dg-ref-key",
+					      "dg-ref-sha256", "dg-ref-size" };
+	struct attr a = { .mode = S_IFREG | 0644 };
+	char name[256] = "", key[1801], text[META_VALUE_MAX];
+	struct object_facts f = facts_of(name, digest, &a);
+	struct store_stat st = { .len = 4711 };
+	struct sketch sketch = { { 1 } };
+	struct object o;
+	uint64_t len;
+
+	(void)state;
+	memset(name, 0xc3, sizeof(name) - 1);
+	memset(key, 'k', sizeof(key) - 1);
+	key[1000] = '\0';
+	f.codec = CODEC_BSDIFF;
+	f.ref_key = key;
+	f.ref_digest = ref;
+	f.ref_len = 98765;
+	f.delta_size = 4711;
+	f.sketch = &sketch;
+	assert_int_equal(object_write(&f, &st.meta), 0);
+	assert_true(meta_cost(&st.meta) <= META_S3_MAX);
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		assert_int_equal(
+			meta_get(&st.meta, needed[i], text, sizeof(text)), 0);
+	object_read(&o, &st);
+	assert_int_equal(o.form, OBJECT_BSDIFF);
+	assert_true(object_is_delta(&o));
+	assert_int_equal(o.size, 123456789);
+	assert_int_equal(o.stored, 4711);
+	assert_memory_equal(o.digest, digest, DIGEST_LEN);
+	assert_int_equal(object_size(&st.meta, "dg-ref-size", &len), 0);
+	assert_int_equal(len, 98765);
+	/* Whatever type it has been given on the way. */
+	memcpy(st.content_type, OBJECT_TYPE, sizeof(OBJECT_TYPE));
+	object_read(&o, &st);
+	assert_int_equal(o.form, OBJECT_BSDIFF);
+	st.content_type[0] = '\0';
+	meta_remove(&st.meta, "dg-ref-sha256");
+	object_read(&o, &st);
+	assert_int_equal(o.form, OBJECT_FOREIGN);
+	assert_int_equal(o.size, 4711);
+	assert_false(o.has_digest);
+	key[1000] = 'k';
+	key[1800] = '\0';
+	assert_int_equal(object_write(&f, &st.meta), -ENOSPC);
+	memset(key, 0xc3, 1000);
+	assert_int_equal(object_write(&f, &st.meta), -ENOSPC);
+	f.codec = CODEC_NATIVE;
+	assert_int_equal(object_write(&f, &st.meta), 0);
+}
+
 static void a_stale_digest_is_not_ours(void **state)
 {
 	uint8_t digest[DIGEST_LEN] = { 1 };
@@ -234,6 +291,7 @@ int main(void)
 		cmocka_unit_test(attributes_of_others),
 		cmocka_unit_test(objects_round_trip),
 		cmocka_unit_test(too_much_is_dropped_in_order),
+		cmocka_unit_test(bsdiff_keeps_what_it_needs),
 		cmocka_unit_test(a_stale_digest_is_not_ours),
 		cmocka_unit_test(sums_check_blocks),
 	};
