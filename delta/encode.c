@@ -14,7 +14,7 @@
  * they cost a few bytes of table and are read without fetching anything else.
  */
 #define CHUNK   ((size_t)4 << 20)
-#define RUN_MIN ((size_t)1 << 20)
+#define RUN_MIN ((size_t)2 << 20)
 #define PIECE   ((size_t)64 << 10)
 
 /* Literals are few, or many, if they are less, or more, than such a part. */

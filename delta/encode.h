@@ -20,7 +20,10 @@ enum delta_level { DELTA_FAST, DELTA_DEFAULT, DELTA_BEST };
  */
 struct delta_tasks {
 	unsigned width; /* tasks worth having under way at once, up to 16 */
-	/* Run fn(task) at any time until wait; what it returns is for wait. */
+	/*
+	 * Run fn(task) at any time until wait, for which is what it returns;
+	 * NULL if it has run already.
+	 */
 	void *(*start)(void *arg, void (*fn)(void *task), void *task);
 	void (*wait)(void *arg, void *started);
 	void *arg;

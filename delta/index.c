@@ -14,7 +14,7 @@
 #define SAME_FINE   6 /* positions kept of equal windows */
 #define SAME_COARSE 4
 #define LINE        (INDEX_WAYS * sizeof(uint32_t))
-#define BATCH       16 /* buckets asked for ahead */
+#define BATCH       64 /* buckets asked for ahead */
 
 enum delta_grain delta_grain_of(const uint8_t *ref, size_t ref_len)
 {

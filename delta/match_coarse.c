@@ -29,7 +29,7 @@
  * first time that bytes are nowhere near, the next LATE of them are gone over
  * for more, and only then gone over again with the index.
  */
-#define LATE      ((size_t)8 << 10)
+#define LATE      ((size_t)2 << 10)
 #define LATE_STEP 64
 
 struct run {
@@ -271,7 +271,7 @@ static int nearby(struct run *run, size_t *p)
 /* What can be made of the bytes at *p: 1 if taken, 0 to go on, or an error. */
 static int look(struct run *run, size_t *p)
 {
-	size_t step = stride(*p - run->anchor), r;
+	size_t step = stride(*p - run->anchor), r = 0;
 	int took = 0;
 
 	if (run->effort > EFFORT_RATE * *p + EFFORT_SLACK) {

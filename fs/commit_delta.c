@@ -5,12 +5,19 @@
 #include "cache/pagefile.h"
 #include "cache/refs.h"
 #include "delta/encode.h"
+#include "delta/probe.h"
 #include "delta/reader.h"
 #include "fs/commit.h"
 #include "fs/log.h"
 #include "fs/refkey.h"
+#include "fs/tasks.h"
 
 #define PIECE ((size_t)256 << 10)
+
+/* Smaller ones are encoded in no time. */
+#define PROBE_MIN ((uint64_t)4 << 20)
+/* Thousandths, and a third more: what a sample says is seldom too little. */
+#define PROBE_MARGIN 1333
 
 /*
  * So many files are encoded at once, because each holds its reference in
@@ -180,9 +187,10 @@ static int encode(struct commit *c, struct ref *ref, const uint8_t *text,
 					   .ref_len = (size_t)ref_length(ref),
 					   .index = index_of,
 					   .index_arg = ref,
-					   .level = DELTA_DEFAULT,
+					   .level = c->v->conf.level,
 					   .write = write_output,
-					   .write_arg = o };
+					   .write_arg = o,
+					   .tasks = tasks_threads() };
 	struct delta_info info = { .target_len = c->size,
 				   .ref_len = ref_length(ref) };
 	struct delta_encoder *e;
@@ -202,6 +210,26 @@ static int encode(struct commit *c, struct ref *ref, const uint8_t *text,
 	return err;
 }
 
+/* -E2BIG: a sample says that it would not pay, and by far. */
+static int probe(struct commit *c, struct ref *ref, const uint8_t *text)
+{
+	const struct delta_encoder_conf conf = { .ref = text,
+						 .ref_len = (size_t)ref_length(
+							 ref),
+						 .index = index_of,
+						 .index_arg = ref };
+	unsigned permille;
+	int err;
+
+	if (c->size < PROBE_MIN)
+		return 0;
+	err = delta_probe(&conf, read_file, c->inode->spool, c->size,
+			  &permille);
+	if (err)
+		return err;
+	return permille > PROBE_MARGIN * c->v->conf.max_ratio ? -E2BIG : 0;
+}
+
 static int encode_against(struct commit *c, struct ref *ref)
 {
 	const uint8_t *text;
@@ -215,6 +243,9 @@ static int encode_against(struct commit *c, struct ref *ref)
 		gate_enter(c->v, 1);
 		err = ref_text(ref, &text);
 	}
+	if (err)
+		goto leave;
+	err = probe(c, ref, text);
 	if (err)
 		goto leave;
 	if (c->v->conf.codec == CODEC_BSDIFF) {
@@ -265,7 +296,7 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 		volume_count(c->v, &c->v->stats.deltas_refused, 1);
 	else if (err == -ENOMEM)
 		log_warning(
-			"%s: no room in encode_memory for its reference of %llu bytes: stored as it is",
+			"%s: no room in index_memory for its reference of %llu bytes: stored as it is",
 			c->key.text, (unsigned long long)one->len);
 	else if (err)
 		log_warning("%s: no delta against %s: %s", c->key.text,

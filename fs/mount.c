@@ -78,10 +78,10 @@ static int fill_defaults(struct mounted *m, char why[OPTION_WHY])
 					: CACHE_DEFAULT_MAX;
 	if (!o->spool_size)
 		o->spool_size = room / 10 * 9;
-	if (!o->encode_memory && pages > 0 && page > 0)
-		o->encode_memory = (uint64_t)pages * (uint64_t)page / 4;
-	if (o->encode_memory < MEMORY_MIN && !m->rq->options->encode_memory)
-		o->encode_memory = MEMORY_MIN;
+	if (!o->index_memory && pages > 0 && page > 0)
+		o->index_memory = (uint64_t)pages * (uint64_t)page / 4;
+	if (o->index_memory < MEMORY_MIN && !m->rq->options->index_memory)
+		o->index_memory = MEMORY_MIN;
 	if (!o->uid_set)
 		o->uid = getuid();
 	if (!o->gid_set)
@@ -93,7 +93,7 @@ static int open_cache(struct mounted *m, char why[OPTION_WHY])
 {
 	struct refs_conf conf = { .key = &m->key,
 				  .disk_max = m->options.cache_size,
-				  .memory_max = m->options.encode_memory,
+				  .memory_max = m->options.index_memory,
 				  .memory_idle_max = MEMORY_IDLE };
 	int err;
 
@@ -124,6 +124,7 @@ static int open_volume(struct mounted *m)
 		.max_ratio = o->max_ratio,
 		.delta = (int)o->delta,
 		.codec = (enum codec)o->codec,
+		.level = (enum delta_level)o->delta_level,
 		.exclusive = (int)o->exclusive,
 		.read_only = (int)o->read_only,
 		.encoders = 2,

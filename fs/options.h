@@ -29,11 +29,12 @@ struct options {
 	char *cache_dir, *config, *ca_file;
 	uint64_t path_style; /* enum s3_path_style */
 	uint64_t anonymous;
-	uint64_t part_size, cache_size, spool_size, encode_memory; /* bytes */
+	uint64_t part_size, cache_size, spool_size, index_memory; /* bytes */
 	uint64_t connections;
 	uint64_t timeout_ms, attr_timeout_ms;
 	uint64_t log_level; /* enum log_level */
 	uint64_t codec; /* enum codec */
+	uint64_t delta_level; /* enum delta_level */
 	uint64_t delta, exclusive, foreground, read_only, allow_other;
 	uint64_t uid, gid, umask;
 	uint64_t uid_set, gid_set;

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "crypto/bytes.h"
+#include "delta/encode.h"
 #include "fs/attr.h"
 #include "fs/object.h"
 #include "fs/stats.h"
@@ -50,6 +51,7 @@ struct volume_conf {
 	double max_ratio; /* keep a delta of at most this part of the file */
 	int delta; /* 0: store everything plain */
 	enum codec codec; /* of the deltas that are written */
+	enum delta_level level;
 	int exclusive; /* nobody else writes to the bucket */
 	int read_only;
 	unsigned encoders; /* most files encoded at once */
