@@ -2,7 +2,9 @@
  * A container of one file by another, for tests/golden/make and for looking at
  * one by hand.
  *
- *	golden_encode fast|default|best KEY REFERENCE TARGET OBJECT
+ *	golden_encode fast|default|best|identity KEY REFERENCE TARGET OBJECT
+ *
+ * "identity" is how a file that equals its reference is stored.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +12,9 @@
 
 #include "tests/support/codec.h"
 
-static int run(char **argv, enum delta_level level)
+#define IDENTITY 3
+
+static int run(char **argv, int level)
 {
 	struct bytes ref = BYTES_INIT, target = BYTES_INIT, out = BYTES_INIT;
 	FILE *f;
@@ -20,8 +24,11 @@ static int run(char **argv, enum delta_level level)
 	if (!err)
 		err = codec_slurp(argv[4], &target);
 	if (!err)
-		err = codec_encode(&ref, &target, level, argv[2], target.len,
-				   &out);
+		err = level == IDENTITY
+			      ? codec_identity(&ref, argv[2], &out)
+			      : codec_encode(&ref, &target,
+					     (enum delta_level)level, argv[2],
+					     target.len, 0, &out);
 	if (!err) {
 		f = fopen(argv[5], "we");
 		if (!f || fwrite(out.data, 1, out.len, f) != out.len)
@@ -40,13 +47,14 @@ static int run(char **argv, enum delta_level level)
 
 int main(int argc, char **argv)
 {
-	static const char *const levels[] = { "fast", "default", "best" };
+	static const char *const levels[] = { "fast", "default", "best",
+					      "identity" };
 
-	for (int i = 0; argc == 6 && i < 3; i++)
+	for (int i = 0; argc == 6 && i <= IDENTITY; i++)
 		if (!strcmp(argv[1], levels[i]))
-			return run(argv, (enum delta_level)i);
+			return run(argv, i);
 	(void)fprintf(
 		stderr,
-		"usage: golden_encode fast|default|best KEY REFERENCE TARGET OBJECT\n");
+		"usage: golden_encode fast|default|best|identity KEY REFERENCE TARGET OBJECT\n");
 	return 2;
 }

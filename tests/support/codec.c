@@ -57,10 +57,38 @@ static int describe(const struct bytes *ref, const struct bytes *target,
 	return err ? err : digest_buffer(ref->data, ref->len, info->ref_digest);
 }
 
+struct lazy {
+	void (*fn)(void *task);
+	void *task;
+};
+
+static void *start_lazy(void *arg, void (*fn)(void *task), void *task)
+{
+	struct lazy *l = malloc(sizeof(*l));
+
+	(void)arg;
+	if (!l)
+		abort();
+	*l = (struct lazy){ fn, task };
+	return l;
+}
+
+static void wait_lazy(void *arg, void *started)
+{
+	struct lazy *l = started;
+
+	(void)arg;
+	l->fn(l->task);
+	free(l);
+}
+
 int codec_encode(const struct bytes *ref, const struct bytes *target,
 		 enum delta_level level, const char *key, size_t piece,
-		 struct bytes *out)
+		 int lazy, struct bytes *out)
 {
+	static const struct delta_tasks tasks = { .width = 3,
+						  .start = start_lazy,
+						  .wait = wait_lazy };
 	struct indexed indexed = { .ref = ref };
 	struct delta_encoder_conf conf = { .ref = ref->data,
 					   .ref_len = ref->len,
@@ -69,7 +97,8 @@ int codec_encode(const struct bytes *ref, const struct bytes *target,
 					   .level = level,
 					   .max_len = UINT64_MAX,
 					   .write = sink,
-					   .write_arg = out };
+					   .write_arg = out,
+					   .tasks = lazy ? &tasks : NULL };
 	size_t before = out->len, n;
 	struct delta_encoder *e;
 	struct delta_info info;
@@ -93,6 +122,14 @@ int codec_encode(const struct bytes *ref, const struct bytes *target,
 	delta_encoder_free(e);
 	delta_index_free(indexed.ix);
 	return err;
+}
+
+int codec_identity(const struct bytes *ref, const char *key, struct bytes *out)
+{
+	struct delta_info info;
+	int err = describe(ref, ref, key, &info);
+
+	return err ? err : delta_identity(&info, out);
 }
 
 /* In pieces of an odd size, so that reads end within blocks. */

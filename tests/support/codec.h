@@ -14,10 +14,17 @@
  */
 #define CODEC_KEY "some/.dg/refs/key"
 
-/* Appends the container to `out`, fed in pieces of `piece` bytes.  0 or -errno. */
+/*
+ * Appends the container to `out`, fed in pieces of `piece` bytes; with `lazy`,
+ * the windows are packed as tasks, each only when it is waited for.  0 or -errno.
+ */
 MUST_CHECK int codec_encode(const struct bytes *ref, const struct bytes *target,
 			    enum delta_level level, const char *key,
-			    size_t piece, struct bytes *out);
+			    size_t piece, int lazy, struct bytes *out);
+
+/* The container of a target that equals `ref`.  0 or -errno. */
+MUST_CHECK int codec_identity(const struct bytes *ref, const char *key,
+			      struct bytes *out);
 
 /* Appends the target, of at most `max` bytes: -EFBIG for more.  0 or -errno. */
 MUST_CHECK int codec_decode(const struct bytes *ref, const struct bytes *object,

@@ -6,6 +6,7 @@
 Uses the standard library and the zstd command.  It is slow and simple on
 purpose: it is here to show that the document says enough.
 """
+import collections
 import hashlib
 import struct
 import subprocess
@@ -14,6 +15,8 @@ import tempfile
 
 MASK = (1 << 64) - 1
 M32 = (1 << 32) - 1
+# How often each part of the format was met, for tests/golden.
+SEEN = collections.Counter()
 
 
 class Bad(Exception):
@@ -136,6 +139,7 @@ class Model:
             if table.get(slot, (None, 0))[0] == k:
                 change = table[slot][1]
                 break
+        SEEN["escape" if rank == 255 else "recent" if rank else "predicted"] += 1
         if rank == 255:
             change = (change + escapes.signed()) & M32
             self.recent.pop()
@@ -176,7 +180,9 @@ def decode_block(streams, ref, begin, size):
                 key = (pos + at + 4 + old) & M32
                 new = of_branches.change(key, branches.take(1)[0], escapes)
                 new += old - (begin + start - pos)
+                SEEN["branch"] += 1
             else:
+                SEEN["value" if width == 4 else "narrow value"] += 1
                 new = old + of_values.change(old, values.take(1)[0], escapes)
             out[i:i + width] = (new & M32).to_bytes(4, "little")[:width]
             field = None if gaps.done() else field + width + gaps.varint()
@@ -202,6 +208,8 @@ def decode_window(payload, ref, size):
         prefix_at = head.varint()
         need(prefix_at + prefix_len <= len(ref), "a prefix outside the reference")
         prefix = ref[prefix_at:prefix_at + prefix_len]
+        SEEN["prefix"] += 1
+    SEEN["window of several blocks" if size >> log and size != 1 << log else "window of one block"] += 1
     blocks = []
     for begin in range(0, size, 1 << log):
         end = min(begin + (1 << log), size)
@@ -212,6 +220,7 @@ def decode_window(payload, ref, size):
     for i, (raw, packed) in enumerate(lengths):
         need(packed <= raw, "a stream longer than it is")
         part = head.take(packed)
+        SEEN["packed" if packed != raw else "as it is" if raw else "none", i] += 1
         if packed != raw:
             part = unzstd(part, raw, prefix if i == 7 else b"")
         streams.append(Numbers(part))
@@ -242,6 +251,7 @@ def read_description(obj, ref):
     need(ref_len == len(ref) and hashlib.sha256(ref).digest() == ref_sha, "another reference")
     need(count <= size // 4096 + 8, "too many extents")
     table = obj[table_at:info_at]
+    SEEN["packed table" if packed != raw else "table as it is"] += 1
     if packed != raw:
         table = unzstd(table, raw)
     need(xxh64(table) == check, "a damaged table")
@@ -276,8 +286,10 @@ def decode(obj, ref):
     entries, stored = read_table(numbers, count, len(ref))
     at = table_at - stored
     need(at == obj.index(b"\n") + 1, "windows that do not follow the line of text")
+    SEEN["several windows"] += sum(kind for kind, _, _ in entries) > 1
     out = []
     for kind, length, where in entries:
+        SEEN["copy" if kind == 0 else "window"] += 1
         if kind == 0:
             out.append(ref[where:where + length])
         else:
