@@ -11,7 +11,7 @@
 /*
  * The reading half of delta/container.h.  The table is kept as it is stored,
  * with a mark at every MARK_EVERY-th extent, so that a hostile one takes no
- * more memory than its own raw bytes and a quarter.
+ * more memory than its own raw bytes and a third.
  */
 #define MARK_EVERY 32
 /* No honest table has more: see delta/FORMAT.md. */
