@@ -95,7 +95,8 @@ static int take(struct run *run, size_t p, size_t r)
 	one = (struct match){ .target = p - back,
 			      .len = back + fwd,
 			      .ref = r - back };
-	overlap = run->anchor > one.target ? run->anchor - one.target : 0;
+	overlap =
+		last && run->anchor > one.target ? run->anchor - one.target : 0;
 	if (overlap) {
 		size_t split = best_split(t + one.target,
 					  ref + last->ref +
@@ -268,25 +269,31 @@ static int nearby(struct run *run, size_t *p)
 	return 0;
 }
 
+/* Where the bytes at `p` may have come from: 1 and *r, 0 for nowhere. */
+static int candidate(struct run *run, size_t p, size_t step, size_t *r)
+{
+	if (holds(run, run->shift, p, ALIGNED_MIN, r) ||
+	    (run->home != run->shift &&
+	     holds(run, run->home, p, ALIGNED_MIN, r)))
+		return 1;
+	return run->m->searching && p + WINDOW <= run->len &&
+	       find(run, p, step, r) &&
+	       !((int64_t)*r - (int64_t)p == run->refused &&
+		 p < run->refused_end);
+}
+
 /* What can be made of the bytes at *p: 1 if taken, 0 to go on, or an error. */
 static int look(struct run *run, size_t *p)
 {
 	size_t step = stride(*p - run->anchor), r = 0;
 	int took = 0;
 
-	if (run->effort > EFFORT_RATE * *p + EFFORT_SLACK) {
+	if (run->effort > EFFORT_RATE * *p + EFFORT_SLACK)
 		step = EFFORT_LEAP;
-	} else if (holds(run, run->shift, *p, ALIGNED_MIN, &r) ||
-		   (run->home != run->shift &&
-		    holds(run, run->home, *p, ALIGNED_MIN, &r))) {
+	else if (candidate(run, *p, step, &r))
 		took = take(run, *p, r);
-	} else if (!run->m->searching) {
+	else if (!run->m->searching)
 		return nearby(run, p);
-	} else if (*p + WINDOW <= run->len && find(run, *p, step, &r) &&
-		   !((int64_t)r - (int64_t)*p == run->refused &&
-		     *p < run->refused_end)) {
-		took = take(run, *p, r);
-	}
 	if (!took)
 		*p += step;
 	return took;

@@ -5,8 +5,9 @@
 #include "delta/varint.h"
 #include "delta/window.h"
 
-#define STORE_BELOW 32 /* bytes that no zstd frame makes smaller */
-#define PREFIX_PAYS 64 /* bytes saved that are worth a prefix */
+#define STORE_BELOW  32 /* bytes that no zstd frame makes smaller */
+#define PREFIX_PAYS  64 /* bytes saved that are worth a prefix */
+#define THOROUGH_MIN ((size_t)4 << 10) /* literals that it can do much for */
 
 struct window_packer {
 	ZSTD_CCtx *zstd;
@@ -51,6 +52,7 @@ struct setting {
 	int search_log, target_len, min_match, chain_log, hash_log;
 };
 
+static const struct setting glance = { .level = 1 };
 static const struct setting quick = { .level = 3 };
 
 /* Where only whole repeats are left to be found. */
@@ -130,21 +132,19 @@ static int pack(struct window_packer *p, const struct bytes *in,
 
 /*
  * Whether it neither repeats itself a lot, which wants large tables, nor is
- * without anything to find: by a piece from its middle.
+ * without anything to find.
  */
 static int is_worth(struct window_packer *p, const struct bytes *in, int *worth)
 {
-	const size_t piece = (size_t)64 << 10;
-	struct bytes middle = { in->data + in->len / 2 - piece / 2, piece, 0 };
 	int err;
 
 	*worth = 0;
-	if (in->len < 2 * piece)
+	if (in->len < THOROUGH_MIN)
 		return 0;
 	p->alternative.len = 0;
-	err = compress(p, &middle, &quick, &p->alternative);
-	*worth = p->alternative.len > piece / 4 &&
-		 p->alternative.len < piece / 10 * 9;
+	err = compress(p, in, &glance, &p->alternative);
+	*worth = p->alternative.len > in->len / 4 &&
+		 p->alternative.len < in->len / 10 * 9;
 	return err;
 }
 
