@@ -30,7 +30,9 @@
 #define THREADS_MAX       64
 #define CACHE_DEFAULT_MAX ((uint64_t)10 << 30)
 #define MEMORY_MIN        ((uint64_t)384 << 20)
-#define MEMORY_IDLE       ((uint64_t)256 << 20)
+/* Kept for the next file of a series: so much, or a part of index_memory. */
+#define MEMORY_IDLE ((uint64_t)256 << 20)
+#define IDLE_PART   4
 
 struct mounted {
 	const struct mount_request *rq;
@@ -94,8 +96,12 @@ static int open_cache(struct mounted *m, char why[OPTION_WHY])
 	struct refs_conf conf = { .key = &m->key,
 				  .disk_max = m->options.cache_size,
 				  .memory_max = m->options.index_memory,
-				  .memory_idle_max = MEMORY_IDLE };
+				  .memory_idle_max =
+					  m->options.index_memory / IDLE_PART };
 	int err;
+
+	if (conf.memory_idle_max < MEMORY_IDLE)
+		conf.memory_idle_max = MEMORY_IDLE;
 
 	err = cachedir_open(&m->cachedir, m->options.cache_dir, &m->swept, why);
 	if (err)
