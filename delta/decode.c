@@ -286,7 +286,7 @@ static int change_of(struct output *o, const struct field *f, uint32_t *change)
 		return -EBADMSG;
 	code = *s->p++;
 	if (code && code < FIELD_ESCAPE) {
-		*change = m->recent[f->context][code - 1];
+		*change = field_recall(m, f->context, code - 1);
 	} else {
 		*change = field_predict(m, f);
 	}
@@ -300,7 +300,7 @@ static int change_of(struct output *o, const struct field *f, uint32_t *change)
 		*change += (uint32_t)unzigzag(off);
 	}
 	if (code)
-		field_remember(m, f->context, code - 1, *change);
+		field_remember(m, f->context, *change);
 	field_learn(m, f, *change);
 	return 0;
 }

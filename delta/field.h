@@ -17,7 +17,8 @@
  * Inline, because a binary has one every thirty bytes.
  */
 #define FIELD_LEN    4
-#define FIELD_RECENT 254
+#define FIELD_RECENT 254 /* changes that a rank can name */
+#define FIELD_RING   256
 #define FIELD_ESCAPE 255 /* rank: none of the above */
 #define FIELD_LEVELS 3
 #define FIELD_SLOTS  1024
@@ -37,7 +38,8 @@ struct field_slot {
 struct field_model {
 	struct field_slot slot[FIELD_CONTEXTS][FIELD_LEVELS][FIELD_SLOTS];
 	uint32_t last[FIELD_CONTEXTS];
-	uint32_t recent[FIELD_CONTEXTS][FIELD_RECENT];
+	uint32_t recent[FIELD_CONTEXTS][FIELD_RING];
+	uint8_t newest[FIELD_CONTEXTS]; /* in recent */
 };
 
 /* One field of a copy. */
@@ -132,14 +134,17 @@ static inline void field_learn(struct field_model *m, const struct field *f,
 	m->last[f->context] = change;
 }
 
-/* `change`, which was the rank-th (from 0), is now the latest. */
-static inline void field_remember(struct field_model *m, enum field_context c,
-				  unsigned rank, uint32_t change)
+/* The change remembered `age` others ago. */
+static inline uint32_t field_recall(const struct field_model *m,
+				    enum field_context c, unsigned age)
 {
-	if (rank >= FIELD_RECENT)
-		rank = FIELD_RECENT - 1;
-	memmove(m->recent[c] + 1, m->recent[c], rank * sizeof(uint32_t));
-	m->recent[c][0] = change;
+	return m->recent[c][(uint8_t)(m->newest[c] - age)];
+}
+
+static inline void field_remember(struct field_model *m, enum field_context c,
+				  uint32_t change)
+{
+	m->recent[c][++m->newest[c]] = change;
 }
 
 #endif

@@ -123,22 +123,39 @@ static void added(struct window *w, const uint8_t *t, size_t n)
 	w->target_len += n;
 }
 
-/* A number that vector instructions compare: the rank of `change`, or none. */
-static unsigned rank_of(const uint32_t *recent, uint32_t change)
+/* The last of `n` numbers that is `change`, or -1; eight at a time. */
+static int find_last(const uint32_t *v, int n, uint32_t change)
 {
-	unsigned i = 0;
-
-	for (; i + 8 <= FIELD_RECENT; i += 8) {
+	while (n >= 8) {
 		unsigned any = 0;
 
-		for (unsigned k = 0; k < 8; k++)
-			any |= recent[i + k] == change;
+		for (int k = 1; k <= 8; k++)
+			any |= v[n - k] == change;
 		if (any)
 			break;
+		n -= 8;
 	}
-	while (i < FIELD_RECENT && recent[i] != change)
-		i++;
-	return i;
+	while (n > 0 && v[n - 1] != change)
+		n--;
+	return n - 1;
+}
+
+/* How many others ago `change` was remembered; FIELD_RECENT if too many. */
+static unsigned age_of(const struct field_model *m, enum field_context c,
+		       uint32_t change)
+{
+	const uint32_t *v = m->recent[c];
+	int newest = m->newest[c], at;
+
+	at = find_last(v, newest + 1, change);
+	if (at < 0) {
+		at = find_last(v + newest + 1, FIELD_RING - 1 - newest, change);
+		if (at < 0)
+			return FIELD_RECENT;
+		at += newest + 1 - FIELD_RING;
+	}
+	return newest - at < FIELD_RECENT ? (unsigned)(newest - at)
+					  : FIELD_RECENT;
 }
 
 static int put_field(struct window *w, const struct field *f, uint32_t change)
@@ -148,10 +165,8 @@ static int put_field(struct window *w, const struct field *f, uint32_t change)
 	int err = 0;
 
 	if (change != predicted) {
-		unsigned rank = rank_of(w->model->recent[f->context], change);
-
-		code = (uint8_t)(rank + 1);
-		field_remember(w->model, f->context, rank, change);
+		code = (uint8_t)(age_of(w->model, f->context, change) + 1);
+		field_remember(w->model, f->context, change);
 		if (code == FIELD_ESCAPE)
 			err = varint_put(&w->stream[WINDOW_ESCAPE],
 					 zigzag((int32_t)(change - predicted)));

@@ -142,11 +142,11 @@ class Model:
         SEEN["escape" if rank == 255 else "recent" if rank else "predicted"] += 1
         if rank == 255:
             change = (change + escapes.signed()) & M32
-            self.recent.pop()
-            self.recent.insert(0, change)
         elif rank:
-            change = self.recent.pop(rank - 1)
+            change = self.recent[rank - 1]
+        if rank:
             self.recent.insert(0, change)
+            self.recent.pop()
         for table, (k, slot) in zip(self.tables, slots):
             table[slot] = (k, change)
         self.last = change
