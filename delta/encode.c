@@ -59,7 +59,8 @@ static struct shape shape_of(enum delta_grain grain, enum delta_level level)
 		[DELTA_FAST] = 3, [DELTA_DEFAULT] = 9, [DELTA_BEST] = 19
 	};
 	struct shape s = { .zstd_level = zstd_level[level],
-			   .prefix = level == DELTA_BEST };
+			   .prefix = level == DELTA_BEST &&
+				     grain == DELTA_COARSE };
 
 	if (grain == DELTA_FINE) {
 		s.weight = (size_t)256 << 10;

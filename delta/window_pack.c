@@ -208,7 +208,7 @@ static int pack_literals(struct window_packer *p, const struct window *w,
 		   : w->effort == WINDOW_QUICK ? &quick
 					       : &normal,
 		   &p->body);
-	if (!err && how->prefix)
+	if (!err && how->prefix && w->effort != WINDOW_DENSE)
 		err = try_prefix(p, w, how, start, used);
 	return err;
 }
