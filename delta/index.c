@@ -12,7 +12,7 @@
 #define STEP_DENSE  2
 #define STEP_COARSE 4
 #define SAME_FINE   6 /* positions kept of equal windows */
-#define SAME_COARSE 4
+#define SAME_COARSE 2
 #define LINE        (INDEX_WAYS * sizeof(uint32_t))
 #define BATCH       64 /* buckets asked for ahead */
 

@@ -26,51 +26,85 @@ int matches_push(struct matches *m, const struct match *one)
 	return 0;
 }
 
-size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
-		      int64_t x_drop)
+/* Of eight bytes whose words differ by `x`: equal ones less others. */
+static int64_t word_score(uint64_t x)
 {
-	size_t i = 0, best_len = 0;
-	int64_t score = 0, best = 0;
+	const uint64_t low = 0x7f7f7f7f7f7f7f7fu, one = 0x0101010101010101u;
+	uint64_t differ = (((x & low) + low) | x) >> 7 & one;
 
-	while (i < max) {
-		if (i + 8 <= max && load64(t + i) == load64(r + i)) {
-			i += 8;
-			score += 8;
-		} else {
-			score += t[i] == r[i] ? 1 : -1;
-			i++;
-		}
-		if (score > best) {
-			best = score;
+	return 8 - 2 * (int64_t)(differ * one >> 56);
+}
+
+int64_t score_of(const uint8_t *t, const uint8_t *r, size_t len)
+{
+	int64_t score = 0;
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8)
+		score += word_score(load64(t + i) ^ load64(r + i));
+	for (; i < len; i++)
+		score += t[i] == r[i] ? 1 : -1;
+	return score;
+}
+
+/*
+ * Eight bytes at a time, and then byte by byte where the best must be: in the
+ * word that ended with the best score, or the one behind it.
+ */
+size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
+		      int64_t x_drop, int64_t *best)
+{
+	size_t i = 0, end, best_len = 0;
+	int64_t score = 0, most = 0;
+
+	while (i + 8 <= max && most - score <= x_drop) {
+		score += word_score(load64(t + i) ^ load64(r + i));
+		i += 8;
+		if (score > most) {
+			most = score;
 			best_len = i;
-		} else if (best - score > x_drop) {
-			break;
 		}
 	}
+	i = best_len < 8 ? 0 : best_len - 8;
+	score = most - score_of(t + i, r + i, best_len - i);
+	end = best_len + 8 < max ? best_len + 8 : max;
+	for (; i < end; i++) {
+		score += t[i] == r[i] ? 1 : -1;
+		if (score > most) {
+			most = score;
+			best_len = i + 1;
+		}
+	}
+	*best = most;
 	return best_len;
 }
 
 size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
-		       int64_t x_drop)
+		       int64_t x_drop, int64_t *best)
 {
-	size_t i = 0, best_len = 0;
-	int64_t score = 0, best = 0;
+	size_t i = 0, end, best_len = 0;
+	int64_t score = 0, most = 0;
 
-	while (i < max) {
-		if (i + 8 <= max && load64(t - i - 8) == load64(r - i - 8)) {
-			i += 8;
-			score += 8;
-		} else {
-			i++;
-			score += *(t - i) == *(r - i) ? 1 : -1;
-		}
-		if (score > best) {
-			best = score;
+	while (i + 8 <= max && most - score <= x_drop) {
+		i += 8;
+		score += word_score(load64(t - i) ^ load64(r - i));
+		if (score > most) {
+			most = score;
 			best_len = i;
-		} else if (best - score > x_drop) {
-			break;
 		}
 	}
+	i = best_len < 8 ? 0 : best_len - 8;
+	score = most - score_of(t - best_len, r - best_len, best_len - i);
+	end = best_len + 8 < max ? best_len + 8 : max;
+	while (i < end) {
+		i++;
+		score += *(t - i) == *(r - i) ? 1 : -1;
+		if (score > most) {
+			most = score;
+			best_len = i;
+		}
+	}
+	*best = most;
 	return best_len;
 }
 

@@ -2,6 +2,7 @@
 
 #include "delta/match_private.h"
 #include "delta/nature.h"
+#include "delta/nearest.h"
 
 /*
  * For text, and for what is too large to be looked at finely.  Tuned on series
@@ -22,6 +23,7 @@
 #define BACK_REACH   4096 /* bytes of the last match that the next may take */
 #define EFFORT_TAKE  100 /* an extension that came to nothing */
 #define WINDOW       INDEX_WINDOW_MAX
+#define AHEAD        16
 #define FOLLOW       256 /* bytes that candidates are compared by */
 
 /*
@@ -31,6 +33,12 @@
  */
 #define LATE      ((size_t)2 << 10)
 #define LATE_STEP 64
+
+/* A window hashed ahead of its turn, to have its bucket fetched meanwhile. */
+struct hashed {
+	size_t at;
+	uint64_t hash;
+};
 
 struct run {
 	struct matcher *m;
@@ -48,24 +56,8 @@ struct run {
 	int64_t refused; /* the alignment that did not pay last, */
 	size_t refused_end; /* and up to where it need not be asked again */
 	size_t effort;
+	struct hashed hashed[AHEAD];
 };
-
-static int64_t score_of(const uint8_t *t, const uint8_t *r, size_t len)
-{
-	int64_t score = 0;
-	size_t i = 0;
-
-	while (i < len) {
-		if (i + 8 <= len && load64(t + i) == load64(r + i)) {
-			i += 8;
-			score += 8;
-		} else {
-			score += t[i] == r[i] ? 1 : -1;
-			i++;
-		}
-	}
-	return score;
-}
 
 static struct match *last_match(const struct run *run)
 {
@@ -82,16 +74,17 @@ static int take(struct run *run, size_t p, size_t r)
 	const uint8_t *t = run->t, *ref = run->m->ref;
 	struct match *last = last_match(run), one;
 	size_t room = run->len - p, floor = run->anchor, back, fwd, overlap;
+	int64_t ahead, behind;
 	int err;
 
 	if (room > run->m->ref_len - r)
 		room = run->m->ref_len - r;
-	fwd = extend_forward(t + p, ref + r, room, X_DROP);
+	fwd = extend_forward(t + p, ref + r, room, X_DROP, &ahead);
 	if (last)
 		floor = last->len > BACK_REACH ? run->anchor - BACK_REACH
 					       : last->target;
 	back = p - floor < r ? p - floor : r;
-	back = extend_backward(t + p, ref + r, back, X_DROP);
+	back = extend_backward(t + p, ref + r, back, X_DROP, &behind);
 	one = (struct match){ .target = p - back,
 			      .len = back + fwd,
 			      .ref = r - back };
@@ -103,12 +96,13 @@ static int take(struct run *run, size_t p, size_t r)
 						  (one.target - last->target),
 					  ref + one.ref, overlap);
 
+		behind -= score_of(t + one.target, ref + one.ref, split);
 		one.target += split;
 		one.ref += split;
 		one.len -= split;
 		overlap -= split;
 	}
-	if (score_of(t + one.target, ref + one.ref, one.len) < run->gain_min) {
+	if (ahead + behind < run->gain_min) {
 		run->effort += EFFORT_TAKE;
 		run->refused = (int64_t)r - (int64_t)p;
 		run->refused_end = p + fwd;
@@ -153,28 +147,9 @@ static int exact_around(const struct run *run, size_t p, size_t r, size_t want)
 	return n + b >= want;
 }
 
-/* The eight bytes at `q`, at most RESYNC_REACH from `mid`: the nearest. */
-static int near(const struct run *run, size_t q, size_t mid, size_t up,
-		size_t down, size_t *r)
+static size_t reach(size_t room)
 {
-	const uint8_t *ref = run->m->ref + mid;
-	uint64_t want = load64(run->t + q);
-
-	for (size_t d = 1; d < RESYNC_REACH; d++) {
-		if (d <= up && load64(ref + d) == want &&
-		    exact_around(run, q, mid + d, RESYNC_MIN)) {
-			*r = mid + d;
-			return 1;
-		}
-		if (d <= down && load64(ref - d) == want &&
-		    exact_around(run, q, mid - d, RESYNC_MIN)) {
-			*r = mid - d;
-			return 1;
-		}
-		if (d > up && d > down)
-			break;
-	}
-	return 0;
+	return room < RESYNC_REACH ? room : RESYNC_REACH;
 }
 
 /*
@@ -189,17 +164,20 @@ static int resync(const struct run *run, size_t p, size_t *at, size_t *r)
 	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
 		size_t q = p + ahead[i];
 		int64_t mid = (int64_t)q + run->shift;
-		size_t up, down;
+		struct nearest n = { .ref = run->m->ref, .next = 1 };
 
 		if (!run->aligned || q + 8 > run->len || mid < 0 ||
 		    (uint64_t)mid + 8 > run->m->ref_len)
 			return 0;
-		up = run->m->ref_len - 8 - (size_t)mid;
-		down = (size_t)mid;
-		if (near(run, q, (size_t)mid, up, down, r)) {
-			*at = q;
-			return 1;
-		}
+		n.mid = (size_t)mid;
+		n.up = reach(run->m->ref_len - 8 - n.mid);
+		n.down = reach(n.mid);
+		n.want = load64(run->t + q);
+		while (nearest_find(&n, r))
+			if (exact_around(run, q, *r, RESYNC_MIN)) {
+				*at = q;
+				return 1;
+			}
 	}
 	return 0;
 }
@@ -222,12 +200,17 @@ static int find(struct run *run, size_t p, size_t step, size_t *r)
 {
 	const struct delta_index *ix = run->m->ix;
 	const uint8_t *t = run->t + p;
-	uint64_t h = index_hash(ix, t);
-	size_t best = 0;
+	struct hashed *hashed = &run->hashed[p % AHEAD];
+	uint64_t h = hashed->at == p ? hashed->hash : index_hash(ix, t);
+	size_t next = p + AHEAD * step, best = 0;
 	unsigned way;
 
-	if (p + 8 * step + WINDOW <= run->len)
-		index_prefetch(ix, index_hash(ix, t + 8 * step));
+	/* For the same slot, when its turn comes. */
+	if (next + WINDOW <= run->len) {
+		hashed->at = next;
+		hashed->hash = index_hash(ix, run->t + next);
+		index_prefetch(ix, hashed->hash);
+	}
 	run->effort++;
 	for (way = index_candidates(ix, h); way; way &= way - 1) {
 		size_t at = index_position(ix, h, (unsigned)__builtin_ctz(way));
@@ -346,6 +329,8 @@ int match_coarse(struct matcher *m, const uint8_t *t, size_t len,
 	int64_t next;
 	int err;
 
+	for (size_t i = 0; i < AHEAD; i++)
+		run.hashed[i].at = SIZE_MAX;
 	err = run_chunk(&run);
 	if (err)
 		return err;

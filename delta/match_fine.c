@@ -97,13 +97,14 @@ static struct match settle(const struct run *run, size_t p)
 {
 	struct match old = { .target = run->start };
 	size_t room = covered(run, run->start, &old.ref);
+	int64_t score;
 
 	if (room > p - run->start)
 		room = p - run->start;
 	if (room)
 		old.len = extend_forward(run->t + old.target,
 					 run->m->ref + old.ref, room,
-					 X_DROP_NEVER);
+					 X_DROP_NEVER, &score);
 	return old;
 }
 
@@ -114,11 +115,12 @@ static int change(struct run *run, size_t p, size_t r)
 	struct match old = settle(run, p);
 	size_t back = p - run->start < r ? p - run->start : r;
 	size_t end = old.target + old.len;
+	int64_t score;
 	int err = 0;
 
 	if (back > BACK_REACH && p - back < end)
 		back = p - end > BACK_REACH ? p - end : BACK_REACH;
-	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER);
+	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER, &score);
 	if (end > p - back) {
 		size_t overlap = end - (p - back), keep;
 

@@ -10,13 +10,19 @@
  */
 #define X_DROP_NEVER INT64_MAX
 
-/* Length of the prefix with the best score; given up once it lost `x_drop`. */
+/* Of the first `len` bytes. */
+int64_t score_of(const uint8_t *t, const uint8_t *r, size_t len);
+
+/*
+ * Length of the prefix with the best score, which is *best; given up once it
+ * lost `x_drop`, or a few bytes later.
+ */
 size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
-		      int64_t x_drop);
+		      int64_t x_drop, int64_t *best);
 
 /* The same before `t` and `r`, towards lower addresses. */
 size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
-		       int64_t x_drop);
+		       int64_t x_drop, int64_t *best);
 
 /* Where in the overlap of matches `a` and `b` the second is to take over. */
 size_t best_split(const uint8_t *t, const uint8_t *a, const uint8_t *b,

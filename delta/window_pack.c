@@ -67,7 +67,7 @@ static const struct setting thorough = { .level = 16,
 					 .parse = ZSTD_btopt,
 					 .search_log = 4,
 					 .target_len = 24,
-					 .min_match = 3,
+					 .min_match = 5,
 					 .chain_log = 17,
 					 .hash_log = 16 };
 
