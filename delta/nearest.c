@@ -47,32 +47,47 @@ static unsigned distances(const struct nearest *n, size_t d)
 		bits |= 1u << (LANES - 1 - __builtin_ctz(below));
 	return bits;
 }
+
+/* Among the next LANES distances, at once. */
+static int look_wide(struct nearest *n, size_t *at)
+{
+	unsigned bits = distances(n, n->next);
+
+	for (; bits; bits &= bits - 1) {
+		size_t d = n->next + (size_t)__builtin_ctz(bits);
+
+		if (look(n, d, at)) {
+			n->next = d + 1;
+			return 1;
+		}
+	}
+	n->next += LANES;
+	return 0;
+}
+
+static int wide(const struct nearest *n)
+{
+	return n->next + LANES <= n->up && n->next + LANES <= n->down;
+}
+#else
+static int look_wide(struct nearest *n, size_t *at)
+{
+	return look(n, n->next++, at);
+}
+
+static int wide(const struct nearest *n)
+{
+	(void)n;
+	return 0;
+}
 #endif
 
 int nearest_find(struct nearest *n, size_t *at)
 {
 	size_t far = n->up > n->down ? n->up : n->down;
 
-	while (n->next <= far) {
-#ifdef __SSE2__
-		if (n->next + LANES <= n->up && n->next + LANES <= n->down) {
-			unsigned bits = distances(n, n->next);
-
-			for (; bits; bits &= bits - 1) {
-				size_t d =
-					n->next + (size_t)__builtin_ctz(bits);
-
-				if (look(n, d, at)) {
-					n->next = d + 1;
-					return 1;
-				}
-			}
-			n->next += LANES;
-			continue;
-		}
-#endif
-		if (look(n, n->next++, at))
+	while (n->next <= far)
+		if (wide(n) ? look_wide(n, at) : look(n, n->next++, at))
 			return 1;
-	}
 	return 0;
 }

@@ -70,7 +70,7 @@ void pipeline_free(struct pipeline *p)
 	for (unsigned i = 0; i < p->n; i++) {
 		struct slot *s = p->queue[(p->first + i) % QUEUE].slot;
 
-		if (s && s->started)
+		if (s && s->started && p->conf.tasks)
 			p->conf.tasks->wait(p->conf.tasks->arg, s->started);
 	}
 	for (unsigned i = 0; i < p->slots; i++) {
@@ -104,7 +104,7 @@ static int retire(struct pipeline *p)
 	p->first = (p->first + 1) % QUEUE;
 	p->n--;
 	if (s) {
-		if (s->started)
+		if (s->started && p->conf.tasks)
 			p->conf.tasks->wait(p->conf.tasks->arg, s->started);
 		s->started = NULL;
 		s->busy = 0;
