@@ -51,61 +51,63 @@ int64_t score_of(const uint8_t *t, const uint8_t *r, size_t len)
  * Eight bytes at a time, and then byte by byte where the best must be: in the
  * word that ended with the best score, or the one behind it.
  */
-size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
-		      int64_t x_drop, int64_t *best)
+struct extension extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
+				int64_t x_drop)
 {
-	size_t i = 0, end, best_len = 0;
-	int64_t score = 0, most = 0;
+	struct extension e = { 0 };
+	int64_t score = 0;
+	size_t i = 0, end;
 
-	while (i + 8 <= max && most - score <= x_drop) {
+	while (i + 8 <= max && e.score - score <= x_drop) {
 		score += word_score(load64(t + i) ^ load64(r + i));
 		i += 8;
-		if (score > most) {
-			most = score;
-			best_len = i;
+		if (score > e.score) {
+			e.score = score;
+			e.len = i;
 		}
 	}
-	i = best_len < 8 ? 0 : best_len - 8;
-	score = most - score_of(t + i, r + i, best_len - i);
-	end = best_len + 8 < max ? best_len + 8 : max;
+	e.gone = i;
+	i = e.len < 8 ? 0 : e.len - 8;
+	score = e.score - score_of(t + i, r + i, e.len - i);
+	end = e.len + 8 < max ? e.len + 8 : max;
 	for (; i < end; i++) {
 		score += t[i] == r[i] ? 1 : -1;
-		if (score > most) {
-			most = score;
-			best_len = i + 1;
+		if (score > e.score) {
+			e.score = score;
+			e.len = i + 1;
 		}
 	}
-	*best = most;
-	return best_len;
+	return e;
 }
 
-size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
-		       int64_t x_drop, int64_t *best)
+struct extension extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
+				 int64_t x_drop)
 {
-	size_t i = 0, end, best_len = 0;
-	int64_t score = 0, most = 0;
+	struct extension e = { 0 };
+	int64_t score = 0;
+	size_t i = 0, end;
 
-	while (i + 8 <= max && most - score <= x_drop) {
+	while (i + 8 <= max && e.score - score <= x_drop) {
 		i += 8;
 		score += word_score(load64(t - i) ^ load64(r - i));
-		if (score > most) {
-			most = score;
-			best_len = i;
+		if (score > e.score) {
+			e.score = score;
+			e.len = i;
 		}
 	}
-	i = best_len < 8 ? 0 : best_len - 8;
-	score = most - score_of(t - best_len, r - best_len, best_len - i);
-	end = best_len + 8 < max ? best_len + 8 : max;
+	e.gone = i;
+	i = e.len < 8 ? 0 : e.len - 8;
+	score = e.score - score_of(t - e.len, r - e.len, e.len - i);
+	end = e.len + 8 < max ? e.len + 8 : max;
 	while (i < end) {
 		i++;
 		score += *(t - i) == *(r - i) ? 1 : -1;
-		if (score > most) {
-			most = score;
-			best_len = i;
+		if (score > e.score) {
+			e.score = score;
+			e.len = i;
 		}
 	}
-	*best = most;
-	return best_len;
+	return e;
 }
 
 size_t best_split(const uint8_t *t, const uint8_t *a, const uint8_t *b,

@@ -40,6 +40,8 @@ struct matcher {
 	void *index_arg;
 	const struct delta_index *ix;
 	int searching; /* DELTA_COARSE: what was near did not do */
+	uint64_t done; /* bytes of the chunks before */
+	uint64_t effort; /* spent on them */
 	int aligned;
 	size_t next; /* if aligned: where the chunk to come goes on in the reference */
 };

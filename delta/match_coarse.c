@@ -22,6 +22,7 @@
 #define ALIGNED_MIN  16 /* exact bytes that bring the last alignment back */
 #define BACK_REACH   4096 /* bytes of the last match that the next may take */
 #define EFFORT_TAKE  100 /* an extension that came to nothing */
+#define EFFORT_GONE  2 /* bytes of an extension that led to nothing better */
 #define WINDOW       INDEX_WINDOW_MAX
 #define AHEAD        16
 #define FOLLOW       256 /* bytes that candidates are compared by */
@@ -55,7 +56,6 @@ struct run {
 	size_t price; /* of the next */
 	int64_t refused; /* the alignment that did not pay last, */
 	size_t refused_end; /* and up to where it need not be asked again */
-	size_t effort;
 	struct hashed hashed[AHEAD];
 };
 
@@ -73,39 +73,42 @@ static int take(struct run *run, size_t p, size_t r)
 {
 	const uint8_t *t = run->t, *ref = run->m->ref;
 	struct match *last = last_match(run), one;
-	size_t room = run->len - p, floor = run->anchor, back, fwd, overlap;
-	int64_t ahead, behind;
+	size_t room = run->len - p, floor = run->anchor, overlap;
+	struct extension fwd, back;
 	int err;
 
 	if (room > run->m->ref_len - r)
 		room = run->m->ref_len - r;
-	fwd = extend_forward(t + p, ref + r, room, X_DROP, &ahead);
+	fwd = extend_forward(t + p, ref + r, room, X_DROP);
 	if (last)
 		floor = last->len > BACK_REACH ? run->anchor - BACK_REACH
 					       : last->target;
-	back = p - floor < r ? p - floor : r;
-	back = extend_backward(t + p, ref + r, back, X_DROP, &behind);
-	one = (struct match){ .target = p - back,
-			      .len = back + fwd,
-			      .ref = r - back };
+	room = p - floor < r ? p - floor : r;
+	back = extend_backward(t + p, ref + r, room, X_DROP);
+	one = (struct match){ .target = p - back.len,
+			      .len = back.len + fwd.len,
+			      .ref = r - back.len };
 	overlap =
 		last && run->anchor > one.target ? run->anchor - one.target : 0;
+	/* What was gone over for nothing, and what once before. */
+	run->m->effort +=
+		(fwd.gone + back.gone - one.len + 16) / EFFORT_GONE + overlap;
 	if (overlap) {
 		size_t split = best_split(t + one.target,
 					  ref + last->ref +
 						  (one.target - last->target),
 					  ref + one.ref, overlap);
 
-		behind -= score_of(t + one.target, ref + one.ref, split);
+		back.score -= score_of(t + one.target, ref + one.ref, split);
 		one.target += split;
 		one.ref += split;
 		one.len -= split;
 		overlap -= split;
 	}
-	if (ahead + behind < run->gain_min) {
-		run->effort += EFFORT_TAKE;
+	if (fwd.score + back.score < run->gain_min) {
+		run->m->effort += EFFORT_TAKE;
 		run->refused = (int64_t)r - (int64_t)p;
-		run->refused_end = p + fwd;
+		run->refused_end = p + fwd.len;
 		return 0;
 	}
 	if (overlap && (last->len -= overlap) == 0)
@@ -211,7 +214,7 @@ static int find(struct run *run, size_t p, size_t step, size_t *r)
 		hashed->hash = index_hash(ix, run->t + next);
 		index_prefetch(ix, hashed->hash);
 	}
-	run->effort++;
+	run->m->effort++;
 	for (way = index_candidates(ix, h); way; way &= way - 1) {
 		size_t at = index_position(ix, h, (unsigned)__builtin_ctz(way));
 		size_t room = ix->ref_len - at, n;
@@ -221,7 +224,7 @@ static int find(struct run *run, size_t p, size_t step, size_t *r)
 		if (room > FOLLOW)
 			room = FOLLOW;
 		n = equal_run(t, ix->ref + at, room);
-		run->effort += EFFORT_LOOK + n / 8;
+		run->m->effort += EFFORT_LOOK + n / 8;
 		if (n > best) {
 			best = n;
 			*r = at;
@@ -271,7 +274,7 @@ static int look(struct run *run, size_t *p)
 	size_t step = stride(*p - run->anchor), r = 0;
 	int took = 0;
 
-	if (run->effort > EFFORT_RATE * *p + EFFORT_SLACK)
+	if (exhausted(run->m, *p, EFFORT_COARSE))
 		step = EFFORT_LEAP;
 	else if (candidate(run, *p, step, &r))
 		took = take(run, *p, r);
@@ -335,6 +338,7 @@ int match_coarse(struct matcher *m, const uint8_t *t, size_t len,
 	if (err)
 		return err;
 	next = (int64_t)len + run.shift;
+	m->done += len;
 	m->aligned = run.aligned && next >= 0;
 	m->next = m->aligned ? (size_t)next : 0;
 	return 0;

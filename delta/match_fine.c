@@ -15,6 +15,7 @@
 #define TRUST_MIN  14 /* right bytes of a span, zeros not counted */
 #define SCORE_MAX  256 /* bytes that the alignment in force is judged by */
 #define BACK_REACH 1024 /* bytes of the last match that the next may take */
+#define GONE_SHARE 4 /* bytes of an extension that cost as a byte of effort */
 #define AHEAD      4
 #define WINDOW     8 /* of a fine index */
 
@@ -27,7 +28,6 @@ struct run {
 	int64_t shift; /* if aligned: reference offset less target offset */
 	size_t start; /* of the alignment in force */
 	size_t missed; /* where bytes were as expected last */
-	size_t effort;
 };
 
 /* Bytes from `p` on that the alignment in force could cover, and from where. */
@@ -72,7 +72,7 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 
 	if (p + AHEAD + WINDOW <= run->len)
 		index_prefetch(ix, index_hash(ix, t + AHEAD));
-	run->effort++;
+	run->m->effort++;
 	for (way = index_candidates(ix, h); way; way &= way - 1) {
 		size_t at = index_position(ix, h, (unsigned)__builtin_ctz(way));
 		size_t room = ix->ref_len - at, n, away;
@@ -82,7 +82,7 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 			room = run->len - p;
 		n = equal_run(t, ix->ref + at, room);
 		away = (size_t)(off < 0 ? -off : off);
-		run->effort += EFFORT_LOOK + (n < 4096 ? n / 4 : 0);
+		run->m->effort += EFFORT_LOOK + (n < 4096 ? n / 4 : 0);
 		if (n > best || (n == best && away < distance)) {
 			best = n;
 			distance = away;
@@ -93,18 +93,20 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 }
 
 /* What the alignment in force covers well, of the bytes from run->start to p. */
-static struct match settle(const struct run *run, size_t p)
+static struct match settle(struct run *run, size_t p)
 {
 	struct match old = { .target = run->start };
 	size_t room = covered(run, run->start, &old.ref);
-	int64_t score;
+	struct extension e;
 
 	if (room > p - run->start)
 		room = p - run->start;
-	if (room)
-		old.len = extend_forward(run->t + old.target,
-					 run->m->ref + old.ref, room,
-					 X_DROP_NEVER, &score);
+	if (!room)
+		return old;
+	e = extend_forward(run->t + old.target, run->m->ref + old.ref, room,
+			   X_DROP_NEVER);
+	run->m->effort += e.gone / GONE_SHARE;
+	old.len = e.len;
 	return old;
 }
 
@@ -115,15 +117,18 @@ static int change(struct run *run, size_t p, size_t r)
 	struct match old = settle(run, p);
 	size_t back = p - run->start < r ? p - run->start : r;
 	size_t end = old.target + old.len;
-	int64_t score;
+	struct extension e;
 	int err = 0;
 
 	if (back > BACK_REACH && p - back < end)
 		back = p - end > BACK_REACH ? p - end : BACK_REACH;
-	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER, &score);
+	e = extend_backward(t + p, ref + r, back, X_DROP_NEVER);
+	run->m->effort += e.gone / GONE_SHARE;
+	back = e.len;
 	if (end > p - back) {
 		size_t overlap = end - (p - back), keep;
 
+		run->m->effort += overlap; /* gone over once more */
 		keep = best_split(t + p - back,
 				  ref + old.ref + old.len - overlap,
 				  ref + r - back, overlap);
@@ -141,9 +146,11 @@ static int change(struct run *run, size_t p, size_t r)
 /* Through long misses more sparsely; odd, so that all phases are met. */
 static size_t stride(size_t missed)
 {
-	if (missed < 256)
+	if (missed < 128)
 		return 1;
-	return missed < 1024 ? 3 : 7;
+	if (missed < 512)
+		return 3;
+	return 7;
 }
 
 /* Past the bytes at `p`, which are not as expected.  How far, or an error. */
@@ -152,7 +159,7 @@ static int64_t look(struct run *run, size_t p)
 	size_t here = 0, there = 0, room, found, score = 0;
 	int err;
 
-	if (run->effort > EFFORT_RATE * p + EFFORT_SLACK)
+	if (exhausted(run->m, p, EFFORT_FINE))
 		return EFFORT_LEAP;
 	err = matcher_index(run->m);
 	if (err)
@@ -167,7 +174,7 @@ static int64_t look(struct run *run, size_t p)
 		if (room) {
 			score = equal_count(run->t + p, run->m->ref + here,
 					    room);
-			run->effort += room / 8;
+			run->m->effort += room / 8;
 		}
 		if (found > score + MARGIN) {
 			err = change(run, p, there);
@@ -226,6 +233,7 @@ int match_fine(struct matcher *m, const uint8_t *t, size_t len,
 	if (last.len)
 		err = matches_push(out, &last);
 	next = (int64_t)len + run.shift;
+	m->done += len;
 	m->aligned = run.aligned && next >= 0;
 	m->next = m->aligned ? (size_t)next : 0;
 	return err;
