@@ -93,6 +93,7 @@ static int take(struct run *run, size_t p, size_t r)
 			      .len = back + fwd,
 			      .ref = r - back };
 	overlap = run->anchor > one.target ? run->anchor - one.target : 0;
+	run->effort += overlap; /* gone over once more */
 	if (overlap) {
 		size_t split = best_split(t + one.target,
 					  ref + last->ref +

@@ -122,6 +122,7 @@ static int change(struct run *run, size_t p, size_t r)
 	if (end > p - back) {
 		size_t overlap = end - (p - back), keep;
 
+		run->effort += overlap; /* gone over once more */
 		keep = best_split(t + p - back,
 				  ref + old.ref + old.len - overlap,
 				  ref + r - back, overlap);

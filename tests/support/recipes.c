@@ -154,8 +154,9 @@ static void make_literals(const struct recipe *r, struct bytes *ref,
 		uint8_t c = (uint8_t)random_next(&x);
 
 		if (r->arg < 256)
-			c = r->binary ? (uint8_t)(128 + c % r->arg)
-				      : (uint8_t)letters[c % r->arg];
+			c = (uint8_t)(r->binary
+					      ? 128 + c % r->arg
+					      : (unsigned)letters[c % r->arg]);
 		put_bytes(target, &c, 1);
 	}
 }
