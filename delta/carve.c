@@ -8,9 +8,20 @@
  * In eighths of a byte, as measured on binaries and text: a field's gap, rank
  * and escape; and the operation that a cut makes.
  */
-#define FIELD_COST 16
-#define CUT_COST   24
-#define SOLID      16 /* exact bytes that a bad stretch does not bridge */
+#define FIELD_COST   16
+#define CUT_COST     24
+#define REPLACED_MIN 64
+#define SOLID        16 /* exact bytes that a bad stretch does not bridge */
+
+/* Nothing of the old bytes is left: no number that changed, but other data. */
+static int replaced(const uint8_t *t, const uint8_t *r, size_t len)
+{
+	size_t same = 0;
+
+	for (size_t i = 0; i < len; i++)
+		same += t[i] == r[i];
+	return len >= REPLACED_MIN && same < len / 16;
+}
 
 /*
  * Where the next stretch between two exact runs of SOLID bytes begins, from
@@ -48,7 +59,8 @@ int carve(const struct carve *c, const struct match *m)
 
 		i = end;
 		if (fields * FIELD_COST <=
-		    (end - start) * c->literal_cost + CUT_COST)
+			    (end - start) * c->literal_cost + CUT_COST &&
+		    !replaced(t + start, r + start, end - start))
 			continue;
 		part = (struct match){ .target = m->target + done,
 				       .ref = m->ref + done,

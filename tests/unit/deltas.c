@@ -251,6 +251,27 @@ static void seams(void **state)
 	}
 }
 
+/* Other data in place of old are no numbers that changed. */
+static void replaced_data_are_literal(void **state)
+{
+	struct bytes ref = BYTES_INIT, target;
+	size_t n = 1000, replaced = 0;
+
+	(void)state;
+	x.state = 8;
+	put_random(&ref, &x, 1, MIB);
+	target = copy_of(&ref);
+	for (size_t i = n; i + n < target.len; i += 2 * n) {
+		for (size_t k = 0; k < n; k++)
+			target.data[i + k] = (uint8_t)random_next(&x);
+		replaced += n;
+	}
+	assert_true(round_trip("replaced", &ref, &target, DELTA_DEFAULT) <
+		    replaced + replaced / 50);
+	bytes_clear(&ref);
+	bytes_clear(&target);
+}
+
 /* See tests/support/recipes.h; bench_worst says how long each takes. */
 static void hard_inputs(void **state)
 {
@@ -276,6 +297,7 @@ int main(void)
 		cmocka_unit_test(edits_come_back),
 		cmocka_unit_test(sizes_at_the_edges),
 		cmocka_unit_test(seams),
+		cmocka_unit_test(replaced_data_are_literal),
 		cmocka_unit_test(hard_inputs),
 	};
 
