@@ -27,7 +27,7 @@ int matches_push(struct matches *m, const struct match *one)
 }
 
 size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
-		      int64_t x_drop)
+		      int64_t x_drop, size_t *gone)
 {
 	size_t i = 0, best_len = 0;
 	int64_t score = 0, best = 0;
@@ -47,11 +47,12 @@ size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
 			break;
 		}
 	}
+	*gone = i;
 	return best_len;
 }
 
 size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
-		       int64_t x_drop)
+		       int64_t x_drop, size_t *gone)
 {
 	size_t i = 0, best_len = 0;
 	int64_t score = 0, best = 0;
@@ -71,6 +72,7 @@ size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
 			break;
 		}
 	}
+	*gone = i;
 	return best_len;
 }
 

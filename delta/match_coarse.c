@@ -21,6 +21,7 @@
 #define ALIGNED_MIN  16 /* exact bytes that bring the last alignment back */
 #define BACK_REACH   4096 /* bytes of the last match that the next may take */
 #define EFFORT_TAKE  100 /* an extension that came to nothing */
+#define EFFORT_GONE  2 /* bytes of an extension that led to nothing better */
 #define WINDOW       INDEX_WINDOW_MAX
 
 /*
@@ -79,21 +80,24 @@ static int take(struct run *run, size_t p, size_t r)
 	const uint8_t *t = run->t, *ref = run->m->ref;
 	struct match *last = last_match(run), one;
 	size_t room = run->len - p, floor = run->anchor, back, fwd, overlap;
+	size_t gone, gone_back;
 	int err;
 
 	if (room > run->m->ref_len - r)
 		room = run->m->ref_len - r;
-	fwd = extend_forward(t + p, ref + r, room, X_DROP);
+	fwd = extend_forward(t + p, ref + r, room, X_DROP, &gone);
 	if (last)
 		floor = last->len > BACK_REACH ? run->anchor - BACK_REACH
 					       : last->target;
 	back = p - floor < r ? p - floor : r;
-	back = extend_backward(t + p, ref + r, back, X_DROP);
+	back = extend_backward(t + p, ref + r, back, X_DROP, &gone_back);
+	/* What was gone over for nothing; and below, what was once before. */
+	run->effort += (gone - fwd + gone_back - back) / EFFORT_GONE;
 	one = (struct match){ .target = p - back,
 			      .len = back + fwd,
 			      .ref = r - back };
 	overlap = run->anchor > one.target ? run->anchor - one.target : 0;
-	run->effort += overlap; /* gone over once more */
+	run->effort += overlap;
 	if (overlap) {
 		size_t split = best_split(t + one.target,
 					  ref + last->ref +

@@ -96,14 +96,14 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 static struct match settle(const struct run *run, size_t p)
 {
 	struct match old = { .target = run->start };
-	size_t room = covered(run, run->start, &old.ref);
+	size_t room = covered(run, run->start, &old.ref), gone;
 
 	if (room > p - run->start)
 		room = p - run->start;
 	if (room)
 		old.len = extend_forward(run->t + old.target,
 					 run->m->ref + old.ref, room,
-					 X_DROP_NEVER);
+					 X_DROP_NEVER, &gone);
 	return old;
 }
 
@@ -113,12 +113,12 @@ static int change(struct run *run, size_t p, size_t r)
 	const uint8_t *t = run->t, *ref = run->m->ref;
 	struct match old = settle(run, p);
 	size_t back = p - run->start < r ? p - run->start : r;
-	size_t end = old.target + old.len;
+	size_t end = old.target + old.len, gone;
 	int err = 0;
 
 	if (back > BACK_REACH && p - back < end)
 		back = p - end > BACK_REACH ? p - end : BACK_REACH;
-	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER);
+	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER, &gone);
 	if (end > p - back) {
 		size_t overlap = end - (p - back), keep;
 

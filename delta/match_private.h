@@ -10,13 +10,16 @@
  */
 #define X_DROP_NEVER INT64_MAX
 
-/* Length of the prefix with the best score; given up once it lost `x_drop`. */
+/*
+ * Length of the prefix with the best score; given up once it lost `x_drop`.
+ * *gone is how many bytes were gone over for it.
+ */
 size_t extend_forward(const uint8_t *t, const uint8_t *r, size_t max,
-		      int64_t x_drop);
+		      int64_t x_drop, size_t *gone);
 
 /* The same before `t` and `r`, towards lower addresses. */
 size_t extend_backward(const uint8_t *t, const uint8_t *r, size_t max,
-		       int64_t x_drop);
+		       int64_t x_drop, size_t *gone);
 
 /* Where in the overlap of matches `a` and `b` the second is to take over. */
 size_t best_split(const uint8_t *t, const uint8_t *a, const uint8_t *b,

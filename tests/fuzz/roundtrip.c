@@ -89,7 +89,9 @@ static void piece(struct bytes *to, const struct bytes *b, size_t off,
 {
 	struct bytes run = BYTES_INIT;
 
-	off %= b->len + 1;
+	if (!b->len)
+		return;
+	off %= b->len;
 	if (len > b->len - off)
 		len = b->len - off;
 	add(&run, TARGET_MAX, b->data + off, len);

@@ -178,6 +178,65 @@ static void make_crumbs(const struct recipe *r, struct bytes *ref,
 	}
 }
 
+/*
+ * 24 bytes that are right and `arg` that are not, in turn and in place: what an
+ * extension wins it loses again, and never so much that it is given up.
+ */
+static void make_hover(const struct recipe *r, struct bytes *ref,
+		       struct bytes *target, size_t n)
+{
+	struct random x = { 27 };
+
+	put_random(ref, &x, r->binary, n);
+	put_bytes(target, ref->data, n);
+	for (size_t i = 0; i < n; i++)
+		if (i % (24 + r->arg) >= 24)
+			target->data[i] =
+				r->binary ? (uint8_t)(random_next(&x) | 1)
+					  : (uint8_t)('A' + i % 23);
+}
+
+/*
+ * Where the alignment is lost, its surroundings are full of what is looked for
+ * first, but for a byte that comes too early.
+ */
+static void make_trap(const struct recipe *r, struct bytes *ref,
+		      struct bytes *target, size_t n)
+{
+	struct random x = { 28 };
+	uint8_t run[22];
+
+	memset(run, r->binary ? 0xcc : 'e', sizeof(run));
+	while (target->len < n) {
+		size_t start = ref->len;
+
+		put_random(ref, &x, r->binary, r->arg);
+		put_bytes(target, ref->data + start, r->arg);
+		for (unsigned i = 0; i < 100; i++) {
+			put_bytes(ref, run, 20);
+			put_bytes(ref, "X", 1);
+		}
+		for (unsigned i = 0; i < 7; i++) {
+			put_bytes(target, run, 22);
+			put_bytes(target, "Y", 1);
+		}
+	}
+}
+
+/* Two bytes of five are new: four of them make a number of no use. */
+static void make_torn(const struct recipe *r, struct bytes *ref,
+		      struct bytes *target, size_t n)
+{
+	struct random x = { 29 };
+
+	put_random(ref, &x, r->binary, n);
+	put_bytes(target, ref->data, n);
+	for (size_t i = 0; i + 4 <= n; i += r->arg) {
+		target->data[i] = (uint8_t)random_next(&x);
+		target->data[i + 3] = (uint8_t)random_next(&x);
+	}
+}
+
 #define BOTH(name, what, make, arg)                \
 	{ name "/text", what, make, arg, 0 },      \
 	{                                          \
@@ -201,6 +260,14 @@ const struct recipe recipes_hard[] = {
 	BOTH("runs-1000", "six runs of up to 1000 begin alike",
 	     make_long_candidates, 1000),
 	BOTH("runs-4100", "six runs of up to 4100", make_long_candidates, 4100),
+	BOTH("hover-23", "24 right, 23 wrong", make_hover, 23),
+	BOTH("hover-24", "24 right, 24 wrong: quits at the end only",
+	     make_hover, 24),
+	BOTH("hover-25", "24 right, 25 wrong", make_hover, 25),
+	BOTH("trap-800", "800 right, then look-alikes", make_trap, 800),
+	BOTH("trap-1600", "1600 right, then look-alikes", make_trap, 1600),
+	BOTH("torn-5", "bytes 0 and 3 of 5 are new", make_torn, 5),
+	BOTH("torn-9", "bytes 0 and 3 of 9 are new", make_torn, 9),
 	BOTH("crumbs-8", "8 bytes from anywhere, 5 from nowhere", make_crumbs,
 	     8),
 	BOTH("crumbs-12", "12 from anywhere, 5 from nowhere", make_crumbs, 12),
