@@ -15,6 +15,7 @@
 #define TRUST_MIN  14 /* right bytes of a span, zeros not counted */
 #define SCORE_MAX  256 /* bytes that the alignment in force is judged by */
 #define BACK_REACH 1024 /* bytes of the last match that the next may take */
+#define GONE_SHARE 4 /* bytes of an extension that cost as a byte of effort */
 #define AHEAD      4
 #define WINDOW     8 /* of a fine index */
 
@@ -93,10 +94,10 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 }
 
 /* What the alignment in force covers well, of the bytes from run->start to p. */
-static struct match settle(const struct run *run, size_t p)
+static struct match settle(struct run *run, size_t p)
 {
 	struct match old = { .target = run->start };
-	size_t room = covered(run, run->start, &old.ref), gone;
+	size_t room = covered(run, run->start, &old.ref), gone = 0;
 
 	if (room > p - run->start)
 		room = p - run->start;
@@ -104,6 +105,7 @@ static struct match settle(const struct run *run, size_t p)
 		old.len = extend_forward(run->t + old.target,
 					 run->m->ref + old.ref, room,
 					 X_DROP_NEVER, &gone);
+	run->effort += gone / GONE_SHARE;
 	return old;
 }
 
@@ -119,6 +121,7 @@ static int change(struct run *run, size_t p, size_t r)
 	if (back > BACK_REACH && p - back < end)
 		back = p - end > BACK_REACH ? p - end : BACK_REACH;
 	back = extend_backward(t + p, ref + r, back, X_DROP_NEVER, &gone);
+	run->effort += gone / GONE_SHARE;
 	if (end > p - back) {
 		size_t overlap = end - (p - back), keep;
 

@@ -223,6 +223,27 @@ static void make_trap(const struct recipe *r, struct bytes *ref,
 	}
 }
 
+/*
+ * Six versions of the target, in each of which `arg` bytes of a hundred are
+ * wrong: whichever is followed, another one is better soon.
+ */
+static void make_echo(const struct recipe *r, struct bytes *ref,
+		      struct bytes *target, size_t n)
+{
+	struct random x = { 30 };
+
+	put_random(target, &x, r->binary, n);
+	for (unsigned k = 0; k < 6; k++) {
+		size_t start = ref->len;
+
+		put_bytes(ref, target->data, n);
+		for (size_t i = start; i < ref->len; i++)
+			if (random_next(&x) % 100 < r->arg)
+				ref->data[i] = r->binary ? 0xc3 : '_';
+		put_random(ref, &x, r->binary, 48);
+	}
+}
+
 /* Two bytes of five are new: four of them make a number of no use. */
 static void make_torn(const struct recipe *r, struct bytes *ref,
 		      struct bytes *target, size_t n)
@@ -264,6 +285,9 @@ const struct recipe recipes_hard[] = {
 	BOTH("hover-24", "24 right, 24 wrong: quits at the end only",
 	     make_hover, 24),
 	BOTH("hover-25", "24 right, 25 wrong", make_hover, 25),
+	BOTH("echo-20", "six versions, each a fifth wrong", make_echo, 20),
+	BOTH("echo-50", "six versions, each half wrong", make_echo, 50),
+	BOTH("echo-54", "six versions, each half wrong", make_echo, 54),
 	BOTH("trap-800", "800 right, then look-alikes", make_trap, 800),
 	BOTH("trap-1600", "1600 right, then look-alikes", make_trap, 1600),
 	BOTH("torn-5", "bytes 0 and 3 of 5 are new", make_torn, 5),
