@@ -96,7 +96,8 @@ static int take(struct run *run, size_t p, size_t r)
 	one = (struct match){ .target = p - back,
 			      .len = back + fwd,
 			      .ref = r - back };
-	overlap = run->anchor > one.target ? run->anchor - one.target : 0;
+	overlap =
+		last && run->anchor > one.target ? run->anchor - one.target : 0;
 	run->effort += overlap;
 	if (overlap) {
 		size_t split = best_split(t + one.target,
