@@ -4,13 +4,11 @@
 #include "delta/index_private.h"
 #include "delta/nature.h"
 
-/*
- * In eighths of a byte, as measured on binaries and text: a field's gap, rank
- * and escape; and the operation that a cut makes.
- */
-#define FIELD_COST   20
+/* In eighths of a byte: the operation that a cut makes. */
 #define CUT_COST     24
 #define REPLACED_MIN 64
+#define FIELDS_MIN   256 /* that tell what escapes are to be expected */
+#define ESCAPE       40
 #define SOLID        16 /* exact bytes that a bad stretch does not bridge */
 
 /* Nothing of the old bytes is left: no number that changed, but other data. */
@@ -58,7 +56,7 @@ int carve(const struct carve *c, const struct match *m)
 		size_t start = bad_stretch(t, r, i, m->len, &end, &fields);
 
 		i = end;
-		if (fields * FIELD_COST <=
+		if (fields * c->field_cost <=
 			    (end - start) * c->literal_cost + CUT_COST &&
 		    !replaced(t + start, r + start, end - start))
 			continue;
@@ -83,4 +81,15 @@ int carve(const struct carve *c, const struct match *m)
 unsigned carve_literal_cost(const struct nature *n)
 {
 	return n->dense ? 8 : n->text ? 2 : 6;
+}
+
+/* A gap and a rank, and what is left of an escape once it is packed. */
+unsigned carve_field_cost(const struct nature *n, uint64_t fields,
+			  uint64_t escapes)
+{
+	if (n->text)
+		return 20;
+	return 8 + (fields < FIELDS_MIN
+			    ? 12
+			    : (unsigned)(ESCAPE * escapes / fields));
 }

@@ -13,6 +13,7 @@ struct carve {
 	const uint8_t *t; /* the chunk */
 	const uint8_t *ref;
 	unsigned literal_cost; /* eighths of a byte: carve_literal_cost() */
+	unsigned field_cost; /* carve_field_cost() */
 	int (*copy)(void *arg, const struct match *m);
 	int (*literal)(void *arg, size_t start, size_t len);
 	void *arg;
@@ -23,5 +24,9 @@ MUST_CHECK int carve(const struct carve *c, const struct match *m);
 
 /* What a literal byte of such data will cost, packed: a guess. */
 unsigned carve_literal_cost(const struct nature *n);
+
+/* And a field, by how many of those before it were escapes. */
+unsigned carve_field_cost(const struct nature *n, uint64_t fields,
+			  uint64_t escapes);
 
 #endif

@@ -17,7 +17,7 @@
 #define RUN_MIN ((size_t)2 << 20)
 #define PIECE   ((size_t)64 << 10)
 
-/* Literals are few, or many, if they are less, or more, than such a part. */
+/* What is new is little, or much, if it is less, or more, than such a part. */
 #define FEW  14
 #define MANY 3
 
@@ -47,9 +47,9 @@ struct delta_encoder {
 	uint8_t *chunk;
 	size_t fill;
 	unsigned literal_cost; /* eighths of a byte, guessed for the chunk */
-	int dense; /* so is the chunk */
+	struct nature nature; /* of the chunk */
 	int open; /* the pipeline's window is started */
-	uint64_t put, literals; /* bytes of all windows, and these of them */
+	uint64_t put, weight; /* bytes of all windows, and of their streams */
 	uint64_t written, fed;
 };
 
@@ -149,7 +149,7 @@ static struct window *window(struct delta_encoder *e)
 
 	if (!e->open)
 		window_start(w, e->shape.block_bits);
-	if (!e->dense || (e->open && w->effort != WINDOW_DENSE))
+	if (!e->nature.dense || (e->open && w->effort != WINDOW_DENSE))
 		w->effort = WINDOW_NORMAL;
 	else
 		w->effort = WINDOW_DENSE;
@@ -165,9 +165,9 @@ static void choose_effort(struct delta_encoder *e, struct window *w)
 {
 	if (e->conf.level != DELTA_DEFAULT || w->effort == WINDOW_DENSE)
 		return;
-	if (e->matcher.grain == DELTA_COARSE && e->literals < e->put / FEW)
+	if (e->matcher.grain == DELTA_COARSE && e->weight < e->put / FEW)
 		w->effort = WINDOW_THOROUGH;
-	else if (e->literals > e->put / MANY)
+	else if (e->weight > e->put / MANY)
 		w->effort = WINDOW_QUICK;
 }
 
@@ -179,7 +179,7 @@ static int flush_window(struct delta_encoder *e)
 		return 0;
 	e->open = 0;
 	e->put += w->target_len;
-	e->literals += w->stream[WINDOW_LITERAL].len;
+	e->weight += window_weight(w);
 	choose_effort(e, w);
 	return pipeline_put_window(e->pipeline);
 }
@@ -226,9 +226,13 @@ static int put_copy(void *arg, const struct match *m)
 
 static int near_copy(struct delta_encoder *e, const struct match *m)
 {
+	const struct window *w = pipeline_window(e->pipeline);
 	struct carve c = { .t = e->chunk,
 			   .ref = e->conf.ref,
 			   .literal_cost = e->literal_cost,
+			   .field_cost = carve_field_cost(
+				   &e->nature, e->open ? w->fields : 0,
+				   w->escapes),
 			   .copy = put_copy,
 			   .literal = put_literal,
 			   .arg = e };
@@ -282,14 +286,12 @@ static int copy_match(struct delta_encoder *e, struct match m)
 
 static int encode_chunk(struct delta_encoder *e)
 {
-	struct nature nature;
 	size_t at = 0;
 	int err;
 
 	e->matches.n = 0;
-	nature = nature_of(e->chunk, e->fill);
-	e->dense = nature.dense;
-	e->literal_cost = carve_literal_cost(&nature);
+	e->nature = nature_of(e->chunk, e->fill);
+	e->literal_cost = carve_literal_cost(&e->nature);
 	err = matcher_run(&e->matcher, e->chunk, e->fill, &e->matches);
 	for (size_t i = 0; !err && i < e->matches.n; i++) {
 		const struct match *m = &e->matches.v[i];

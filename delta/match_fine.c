@@ -9,15 +9,16 @@
  * alignment itself gives.  Tuned on series of machine code; see delta/FORMAT.md,
  * "Why".
  */
-#define MARGIN     6
-#define EXACT      8 /* exact bytes that need no look elsewhere */
-#define TRUST_SPAN 32
-#define TRUST_MIN  14 /* right bytes of a span, zeros not counted */
-#define SCORE_MAX  256 /* bytes that the alignment in force is judged by */
-#define BACK_REACH 1024 /* bytes of the last match that the next may take */
-#define GONE_SHARE 4 /* bytes of an extension that cost as a byte of effort */
-#define AHEAD      4
-#define WINDOW     8 /* of a fine index */
+#define MARGIN        6
+#define EXACT         8 /* exact bytes that need no look elsewhere */
+#define TRUST_SPAN    32
+#define TRUST_MIN     14 /* right bytes of a span, zeros not counted */
+#define SCORE_MAX     256 /* bytes that the alignment in force is judged by */
+#define BACK_REACH    1024 /* bytes of the last match that the next may take */
+#define EFFORT_BUCKET 4 /* out of the cache more often than not */
+#define GONE_SHARE    4 /* bytes of an extension that cost as a byte of effort */
+#define AHEAD         4
+#define WINDOW        8 /* of a fine index */
 
 struct run {
 	struct matcher *m;
@@ -72,7 +73,7 @@ static size_t longest(struct run *run, size_t p, size_t *best_at)
 
 	if (p + AHEAD + WINDOW <= run->len)
 		index_prefetch(ix, index_hash(ix, t + AHEAD));
-	run->m->effort++;
+	run->m->effort += EFFORT_BUCKET;
 	for (way = index_candidates(ix, h); way; way &= way - 1) {
 		size_t at = index_position(ix, h, (unsigned)__builtin_ctz(way));
 		size_t room = ix->ref_len - at, n, away;

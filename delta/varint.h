@@ -27,15 +27,21 @@ static inline int64_t unzigzag(uint64_t v)
 /* Append to `b`.  0 or -ENOMEM. */
 MUST_CHECK static inline int varint_put(struct bytes *b, uint64_t v)
 {
-	uint8_t buf[VARINT_MAX];
-	size_t n = 0;
+	size_t n = b->len;
 
+	if (b->cap - n < VARINT_MAX) {
+		int err = bytes_reserve(b, VARINT_MAX);
+
+		if (err)
+			return err;
+	}
 	while (v >= 0x80) {
-		buf[n++] = (uint8_t)(v | 0x80);
+		b->data[n++] = (uint8_t)(v | 0x80);
 		v >>= 7;
 	}
-	buf[n++] = (uint8_t)v;
-	return bytes_append(b, buf, n);
+	b->data[n++] = (uint8_t)v;
+	b->len = n;
+	return 0;
 }
 
 /* Read at *p, advance it.  0; -EBADMSG if it runs past `end` or 64 bits. */

@@ -51,6 +51,7 @@ void window_start(struct window *w, unsigned block_bits)
 	w->target_len = 0;
 	w->ref_low = UINT64_MAX;
 	w->ref_high = 0;
+	w->fields = w->escapes = 0;
 	w->lit_len = 0;
 	w->open = 0;
 	w->effort = WINDOW_NORMAL;
@@ -158,6 +159,14 @@ static unsigned age_of(const struct field_model *m, enum field_context c,
 					  : FIELD_RECENT;
 }
 
+static int put_byte(struct bytes *b, uint8_t v)
+{
+	if (b->len == b->cap)
+		return bytes_append(b, &v, 1);
+	b->data[b->len++] = v;
+	return 0;
+}
+
 static int put_field(struct window *w, const struct field *f, uint32_t change)
 {
 	uint32_t predicted = field_predict(w->model, f);
@@ -171,14 +180,16 @@ static int put_field(struct window *w, const struct field *f, uint32_t change)
 			err = varint_put(&w->stream[WINDOW_ESCAPE],
 					 zigzag((int32_t)(change - predicted)));
 	}
+	w->fields++;
+	w->escapes += code == FIELD_ESCAPE;
 	field_learn(w->model, f, change);
 	if (!err)
 		err = varint_put(&w->stream[WINDOW_GAP], w->gap);
 	if (!err)
-		err = bytes_append(
+		err = put_byte(
 			&w->stream[f->context == FIELD_BRANCH ? WINDOW_BRANCH
 							      : WINDOW_RANK],
-			&code, 1);
+			code);
 	w->gap = 0;
 	return err;
 }

@@ -35,12 +35,12 @@ enum window_stream {
 /* What precedes the streams, but for the list of blocks. */
 #define WINDOW_HEAD_MAX (1 + (2 * WINDOW_STREAMS + 2) * 10)
 
-/* How much time its literals are worth. */
+/* How much time its streams are worth. */
 enum window_effort {
-	WINDOW_DENSE, /* compressed already: only repeats are left to find */
-	WINDOW_QUICK, /* there are many */
+	WINDOW_DENSE, /* literals are compressed already: only repeats are left */
+	WINDOW_QUICK, /* there is much of them */
 	WINDOW_NORMAL,
-	WINDOW_THOROUGH /* there are few */
+	WINDOW_THOROUGH /* there is little of them */
 };
 
 struct field_model;
@@ -57,6 +57,7 @@ struct window {
 	uint64_t target_len;
 	uint64_t ref_pos; /* where the last copy ended */
 	uint64_t ref_low, ref_high; /* all copies lie between */
+	uint64_t fields, escapes; /* these of them were not predicted at all */
 	uint64_t gap; /* right copied bytes since the last field */
 	uint64_t lit_len; /* literals since the last copy */
 	int open; /* an operation whose literal length is not written */
