@@ -7,6 +7,7 @@ lib_init "$@"
 
 undelta=$lib_dir/undelta.py
 samples typescript 5.4.2 5.4.3 5.5.2
+samples @esbuild/linux-x64 0.20.1 0.20.2
 
 mount_fs
 mkdir "$MNT/ts" "$MNT/text"
@@ -24,6 +25,23 @@ for v in v1 v2 v3; do
 	cp "$WORK/$v" "$MNT/text/$v"
 done
 
+# Each way of writing them: branches of machine code, other levels.
+mkdir "$MNT/code"
+for v in 0.20.1 0.20.2; do
+	cp "$SAMPLES/esbuild-linux-x64-$v.tar" "$MNT/code/"
+done
+for level in fast best; do
+	umount_fs
+	mount_fs "delta_level=$level"
+	mkdir "$MNT/$level"
+	for v in 5.4.2 5.5.2; do
+		cp "$SAMPLES/typescript-$v.tar" "$MNT/$level/"
+	done
+done
+less() { holds "$(attribute "$MNT/$1" stored_size)" -lt "$(attribute "$MNT/$2" stored_size)"; }
+less best/typescript-5.5.2.tar ts/typescript-5.5.2.tar
+less ts/typescript-5.5.2.tar fast/typescript-5.5.2.tar
+
 deltas=0
 while read -r path; do
 	[ "$(attribute "$MNT/$path" storage)" = delta ] || continue
@@ -38,5 +56,5 @@ while read -r path; do
 	deltas=$((deltas + 1))
 done < <(cd "$MNT" && find . -type f -printf '%P\n' | sort)
 # Each series in full, its first file among them.
-equal "$deltas" 7 "deltas in the bucket"
+equal "$deltas" 13 "deltas in the bucket"
 umount_fs
