@@ -280,6 +280,7 @@ static int change_of(struct output *o, const struct field *f, uint32_t *change)
 	struct stream *s =
 		&o->s[f->context == FIELD_BRANCH ? WINDOW_BRANCH : WINDOW_RANK];
 	struct field_model *m = o->model;
+	struct field_place at = field_find(m, f);
 	unsigned code;
 
 	if (s->p == s->end)
@@ -288,7 +289,7 @@ static int change_of(struct output *o, const struct field *f, uint32_t *change)
 	if (code && code < FIELD_ESCAPE) {
 		*change = field_recall(m, f->context, code - 1);
 	} else {
-		*change = field_predict(m, f);
+		*change = field_predict(m, f, &at);
 	}
 	if (code == FIELD_ESCAPE) {
 		uint64_t off;
@@ -301,7 +302,7 @@ static int change_of(struct output *o, const struct field *f, uint32_t *change)
 	}
 	if (code)
 		field_remember(m, f->context, *change);
-	field_learn(m, f, *change);
+	field_learn(m, f, &at, *change);
 	return 0;
 }
 

@@ -1,8 +1,10 @@
 #ifndef DELTA_FIELD_H
 #define DELTA_FIELD_H
 
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "crypto/bytes.h"
 
 /*
  * Differences inside a copy are numbers that changed: addresses above all,
@@ -53,6 +55,8 @@ static inline uint32_t field_load(const uint8_t *p, size_t width)
 {
 	uint32_t v = 0;
 
+	if (width == FIELD_LEN)
+		return le32_get(p);
 	for (size_t i = 0; i < width; i++)
 		v |= (uint32_t)p[i] << (8 * i);
 	return v;
@@ -60,6 +64,10 @@ static inline uint32_t field_load(const uint8_t *p, size_t width)
 
 static inline void field_store(uint8_t *p, size_t width, uint32_t v)
 {
+	if (width == FIELD_LEN) {
+		le32_put(p, v);
+		return;
+	}
 	for (size_t i = 0; i < width; i++)
 		p[i] = (uint8_t)(v >> (8 * i));
 }
@@ -99,38 +107,42 @@ static inline struct field field_at(const uint8_t *copied, size_t at,
 	return f;
 }
 
-static inline struct field_slot *field_slot(struct field_model *m,
-					    const struct field *f, int level,
-					    uint32_t *key)
+/* Where the model has what it knows of one field, finest first. */
+struct field_place {
+	struct field_slot *slot[FIELD_LEVELS];
+	uint32_t key[FIELD_LEVELS];
+};
+
+static inline struct field_place field_find(struct field_model *m,
+					    const struct field *f)
 {
 	static const unsigned shift[FIELD_LEVELS] = { 2, 7, 12 };
+	struct field_place at;
 
-	*key = (f->key >> shift[level]) + 1;
-	return &m->slot[f->context][level][(*key * 2654435761u) >> 22];
+	for (int i = 0; i < FIELD_LEVELS; i++) {
+		uint32_t key = (f->key >> shift[i]) + 1;
+
+		at.key[i] = key;
+		at.slot[i] = &m->slot[f->context][i][(key * 2654435761u) >> 22];
+	}
+	return at;
 }
 
-static inline uint32_t field_predict(struct field_model *m,
-				     const struct field *f)
+static inline uint32_t field_predict(const struct field_model *m,
+				     const struct field *f,
+				     const struct field_place *at)
 {
-	for (int i = 0; i < FIELD_LEVELS; i++) {
-		uint32_t key;
-		const struct field_slot *s = field_slot(m, f, i, &key);
-
-		if (s->key == key)
-			return s->change;
-	}
+	for (int i = 0; i < FIELD_LEVELS; i++)
+		if (at->slot[i]->key == at->key[i])
+			return at->slot[i]->change;
 	return m->last[f->context];
 }
 
 static inline void field_learn(struct field_model *m, const struct field *f,
-			       uint32_t change)
+			       const struct field_place *at, uint32_t change)
 {
-	for (int i = 0; i < FIELD_LEVELS; i++) {
-		uint32_t key;
-		struct field_slot *s = field_slot(m, f, i, &key);
-
-		*s = (struct field_slot){ key, change };
-	}
+	for (int i = 0; i < FIELD_LEVELS; i++)
+		*at->slot[i] = (struct field_slot){ at->key[i], change };
 	m->last[f->context] = change;
 }
 

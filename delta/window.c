@@ -169,7 +169,8 @@ static int put_byte(struct bytes *b, uint8_t v)
 
 static int put_field(struct window *w, const struct field *f, uint32_t change)
 {
-	uint32_t predicted = field_predict(w->model, f);
+	struct field_place at = field_find(w->model, f);
+	uint32_t predicted = field_predict(w->model, f, &at);
 	uint8_t code = 0;
 	int err = 0;
 
@@ -182,7 +183,7 @@ static int put_field(struct window *w, const struct field *f, uint32_t change)
 	}
 	w->fields++;
 	w->escapes += code == FIELD_ESCAPE;
-	field_learn(w->model, f, change);
+	field_learn(w->model, f, &at, change);
 	if (!err)
 		err = varint_put(&w->stream[WINDOW_GAP], w->gap);
 	if (!err)
