@@ -18,7 +18,7 @@
 #define PIECE   ((size_t)64 << 10)
 
 /* What is new is little, or much, if it is less, or more, than such a part. */
-#define FEW  14
+#define FEW  12
 #define MANY 3
 
 /* What is compressed already is not unpacked, and repeats itself in files. */
