@@ -155,9 +155,13 @@ static int read_blocks(struct delta_decoder *d, struct head *h,
 static int inflate_to(struct delta_decoder *d, const struct stream *in,
 		      uint8_t *out, size_t out_len)
 {
-	size_t n = ZSTD_decompressDCtx(d->zstd, out, out_len, in->p,
-				       (size_t)(in->end - in->p));
+	size_t len = (size_t)(in->end - in->p), n;
 
+	/* One frame, of the kind that is specified: not several, not an old one. */
+	if (len < 4 || le32_get(in->p) != ZSTD_MAGICNUMBER ||
+	    ZSTD_findFrameCompressedSize(in->p, len) != len)
+		return -EBADMSG;
+	n = ZSTD_decompressDCtx(d->zstd, out, out_len, in->p, len);
 	return ZSTD_isError(n) || n != out_len ? -EBADMSG : 0;
 }
 
@@ -376,15 +380,17 @@ static int one_op(struct output *o, const struct delta_ref *ref)
 int delta_decoder_decode(struct delta_decoder *d, uint64_t start,
 			 const struct delta_ref *ref, uint8_t *out)
 {
-	size_t n = (size_t)(start >> d->block_bits), len;
-	const struct block *b = &d->block[n];
 	struct output o = { .out = out, .model = d->model, .start = start };
+	const struct block *b;
 	uint64_t first;
+	size_t n, len;
 	int err;
 
 	err = delta_decoder_block(d, start, &first, &len);
 	if (err || first != start)
 		return -ERANGE;
+	n = (size_t)(start >> d->block_bits);
+	b = &d->block[n];
 	o.cap = len;
 	for (int i = 0; i < WINDOW_STREAMS; i++) {
 		const struct stream *s = &d->stream[i];

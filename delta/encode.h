@@ -15,11 +15,12 @@ typedef int delta_write_fn(void *arg, const void *data, size_t len);
 enum delta_level { DELTA_FAST, DELTA_DEFAULT, DELTA_BEST };
 
 /*
- * Lets several windows be packed at once.  The encoder knows no threads: it
+ * Lets several windows be packed at once, beside the matching, which takes
+ * about three quarters of the time and stays in the caller's thread.  The encoder knows no threads: it
  * starts tasks and waits for them, each once and in the order of their start.
  */
 struct delta_tasks {
-	unsigned width; /* tasks worth having under way at once, up to 16 */
+	unsigned width; /* tasks under way at once, up to 16 */
 	/*
 	 * Run fn(task) at any time until wait, for which is what it returns;
 	 * NULL if it has run already.
@@ -45,9 +46,11 @@ struct delta_encoder_conf {
 
 /*
  * Encodes a target that comes in pieces, in order, into a container.  Holds
- * one chunk of it (4 MiB) and the windows under way, of about a mebibyte each;
- * the rest has gone to `write`.  Deterministic: the object depends on target,
- * reference, ref_key and level only, not on how the target was cut into calls,
+ * one chunk of it (4 MiB) and the windows under way, one more than tasks->width:
+ * each up to 4 MiB with what it is packed into, or 30 MiB where the target is
+ * compressed already; at DELTA_BEST zstd takes as much again.  The rest has gone
+ * to `write`.  Deterministic: the object depends on target, reference, ref_key,
+ * level and the index's density only, not on how the target was cut into calls,
  * nor on tasks.
  */
 struct delta_encoder;

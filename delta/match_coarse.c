@@ -15,6 +15,7 @@
 #define GAIN_DENSE   14 /* where they hardly do */
 #define X_DROP       48
 #define RESYNC_REACH 1024
+#define RESYNC_HITS  32 /* places with the same eight bytes that are looked at */
 #define RESYNC_MIN   24 /* exact bytes that make a new alignment */
 #define RESYNC_PRICE 48 /* bytes gone over that pay for one; twice as many */
 #define RESYNC_DEAR  1536 /* after each that failed, up to so many */
@@ -160,7 +161,7 @@ static size_t reach(size_t room)
  * likely.  Look for eight bytes of the target, a little further on, in the
  * reference around where they would have been; the nearest is the best.
  */
-static int resync(const struct run *run, size_t p, size_t *at, size_t *r)
+static int resync(struct run *run, size_t p, size_t *at, size_t *r)
 {
 	static const size_t ahead[] = { 8, 32, 96 };
 
@@ -176,11 +177,14 @@ static int resync(const struct run *run, size_t p, size_t *at, size_t *r)
 		n.up = reach(run->m->ref_len - 8 - n.mid);
 		n.down = reach(n.mid);
 		n.want = load64(run->t + q);
-		while (nearest_find(&n, r))
+		for (int hits = 0; hits < RESYNC_HITS && nearest_find(&n, r);
+		     hits++) {
 			if (exact_around(run, q, *r, RESYNC_MIN)) {
 				*at = q;
 				return 1;
 			}
+			run->m->effort += EFFORT_LOOK;
+		}
 	}
 	return 0;
 }

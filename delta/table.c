@@ -86,7 +86,7 @@ static int next(const struct delta_table *t, struct cursor *c,
 		e->off = c->off;
 		if (e->target_len > DELTA_WINDOW_MAX || !v ||
 		    v > WINDOW_STORED_MAX(e->target_len) ||
-		    v > t->windows_end - c->off)
+		    v > WINDOW_STORED_LIMIT || v > t->windows_end - c->off)
 			return -EBADMSG;
 		e->len = (uint32_t)v;
 		c->off += v;

@@ -230,6 +230,7 @@ static int probe(struct commit *c, struct ref *ref, const uint8_t *text)
 	return permille > PROBE_MARGIN * c->v->conf.max_ratio ? -E2BIG : 0;
 }
 
+/* Puts the reference back. */
 static int encode_against(struct commit *c, struct ref *ref)
 {
 	const uint8_t *text;
@@ -263,6 +264,8 @@ static int encode_against(struct commit *c, struct ref *ref)
 	else
 		c->delta = o.file;
 leave:
+	/* Inside the gate: who enters alone finds its memory free. */
+	ref_put(ref);
 	gate_leave(c->v);
 	return err;
 }
@@ -286,10 +289,8 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 	}
 	if (!err)
 		err = reference_from(c->v, &call, &src, &ref);
-	if (!err) {
+	if (!err)
 		err = encode_against(c, ref);
-		ref_put(ref);
-	}
 	if (err == -ENOENT || err == -ESTALE || err == -EBADMSG)
 		choose_forget(c->dir, one->key);
 	if (err == -E2BIG)

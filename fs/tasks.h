@@ -8,7 +8,7 @@
  * processors, up to TASKS_MAX; NULL where there is only one.  Constant, for
  * any number of encoders at once.
  */
-#define TASKS_MAX 4
+#define TASKS_MAX 2
 
 const struct delta_tasks *tasks_threads(void);
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cache/budget.h"
 #include "cache/pagefile.h"
@@ -14,6 +15,8 @@
 #include "fs/patch.h"
 #include "fs/refkey.h"
 
+#define WAIT_NS 100000000 /* between looks at who is to be interrupted */
+
 struct whole {
 	/* Under volume.wholes_lock. */
 	struct whole *next;
@@ -22,8 +25,9 @@ struct whole {
 	/* Never changed. */
 	uint64_t size;
 	uint8_t digest[DIGEST_LEN];
-	/* Held across the network by whoever decodes; the others wait. */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* the rest; never across the network */
+	pthread_cond_t turn;
+	int decoding; /* by one of them; the others wait */
 	struct pagefile *file; /* NULL: not decoded yet; then only read */
 };
 
@@ -214,6 +218,7 @@ static struct whole *enter(struct volume *v, const struct object *obj)
 		w->size = obj->size;
 		memcpy(w->digest, obj->digest, DIGEST_LEN);
 		(void)pthread_mutex_init(&w->lock, NULL);
+		(void)pthread_cond_init(&w->turn, NULL);
 		w->next = v->wholes;
 		v->wholes = w;
 	}
@@ -223,16 +228,44 @@ static struct whole *enter(struct volume *v, const struct object *obj)
 	return w;
 }
 
+/* Until nobody else is at it, or this one is to be interrupted. */
+static int wait_turn(struct whole *w, const struct store_call *call)
+{
+	while (w->decoding) {
+		struct timespec until;
+
+		if (call->cancel && call->cancel(call->cancel_arg))
+			return -EINTR;
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += WAIT_NS;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		(void)pthread_cond_timedwait(&w->turn, &w->lock, &until);
+	}
+	return 0;
+}
+
 int whole_get(const struct whole_source *s, struct whole **out)
 {
 	struct whole *w = enter(s->v, s->obj);
-	int err = 0;
+	struct pagefile *file = NULL;
+	int err;
 
 	if (!w)
 		return -ENOMEM;
 	(void)pthread_mutex_lock(&w->lock);
-	if (!w->file)
-		err = decode(s, &w->file);
+	err = wait_turn(w, s->call);
+	if (!err && !w->file) {
+		w->decoding = 1;
+		(void)pthread_mutex_unlock(&w->lock);
+		err = decode(s, &file);
+		(void)pthread_mutex_lock(&w->lock);
+		w->file = file;
+		w->decoding = 0;
+		(void)pthread_cond_broadcast(&w->turn);
+	}
 	(void)pthread_mutex_unlock(&w->lock);
 	if (err)
 		whole_put(s->v, w);
@@ -258,6 +291,7 @@ void whole_put(struct volume *v, struct whole *w)
 	if (left)
 		return;
 	pagefile_close(w->file);
+	(void)pthread_cond_destroy(&w->turn);
 	(void)pthread_mutex_destroy(&w->lock);
 	free(w);
 }

@@ -113,8 +113,8 @@ static int no_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 
 static void refs_make(struct fixture *x, uint64_t disk_max, uint64_t memory_max)
 {
-	const struct refs_conf conf = { x->dirfd, &x->key, disk_max,
-					memory_max, memory_max };
+	const struct refs_conf conf = { x->dirfd, &x->key, disk_max, memory_max,
+					memory_max };
 
 	refs_close(x->refs);
 	assert_int_equal(refs_open(&x->refs, &conf), 0);
@@ -522,6 +522,34 @@ static void index_is_shared_and_kept_within_its_budget(void **state)
 }
 
 /* Plain text outlives its last user only as far as it may. */
+/* The text fits; for its index there is less and less room. */
+static void a_tight_budget_makes_a_sparse_index(void **state)
+{
+	struct fixture *x = *state;
+	const struct {
+		uint64_t room;
+		int err;
+	} cases[] = { { MIB + 64, 0 },       { MIB / 2, 0 },
+		      { MIB / 8, 0 },        { MIB / 16 + 4, 0 },
+		      { MIB / 17, -ENOMEM }, { 0, -ENOMEM } };
+	const struct delta_index *ix;
+	const uint8_t *text;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct source s;
+		struct ref *ref;
+
+		refs_make(x, 64 * MIB, MIB + cases[i].room);
+		source_init(&s, 1, MIB);
+		ref = get(x, &s);
+		assert_int_equal(ref_text(ref, &text), cases[i].err);
+		assert_int_equal(ref_index(ref, &ix), cases[i].err);
+		assert_true(stats(x).memory_bytes <= MIB + cases[i].room);
+		ref_put(ref);
+		source_clear(&s);
+	}
+}
+
 static void idle_memory_is_bounded(void **state)
 {
 	struct fixture *x = *state;
@@ -544,7 +572,8 @@ static void idle_memory_is_bounded(void **state)
 		ref_put(ref[i]);
 	assert_int_equal(stats(x).memory_bytes, each);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(get_cached(x, &s[i]), 0); /* the files stayed */
+		assert_int_equal(get_cached(x, &s[i]),
+				 0); /* the files stayed */
 	assert_int_equal(stats(x).evictions, 0);
 	for (unsigned i = 0; i < 3; i++)
 		source_clear(&s[i]);
@@ -817,8 +846,7 @@ static void a_full_disk_moves_it_to_memory(void **state)
 
 	/* And where memory is full too: an error, and nothing is left. */
 	refs_close(x->refs);
-	const struct refs_conf tight = { dirfd, &x->key, 64 * MIB, MIB,
-					 MIB };
+	const struct refs_conf tight = { dirfd, &x->key, 64 * MIB, MIB, MIB };
 	assert_int_equal(refs_open(&x->refs, &tight), 0);
 	assert_int_equal(
 		refs_get(x->refs, s.digest, s.len, source_fetch, &s, &ref),
@@ -847,6 +875,7 @@ int main(void)
 		TEST(clear_while_it_is_fetched),
 		TEST(damage_is_found_and_mended),
 		TEST(index_is_shared_and_kept_within_its_budget),
+		TEST(a_tight_budget_makes_a_sparse_index),
 		TEST(idle_memory_is_bounded),
 		TEST(many_wait_for_one_fetch),
 		TEST(waiters_get_the_fetchs_error),
