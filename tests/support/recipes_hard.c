@@ -258,6 +258,32 @@ static void make_torn(const struct recipe *r, struct bytes *ref,
 	}
 }
 
+static void put_same(struct bytes *b, char c, size_t n)
+{
+	uint8_t buf[1024];
+
+	memset(buf, c, sizeof(buf));
+	put_bytes(b, buf, n < sizeof(buf) ? n : sizeof(buf));
+}
+
+/* Islands in a sea of equal bytes, which look like a way back everywhere. */
+static void make_islands(const struct recipe *r, struct bytes *ref,
+			 struct bytes *target, size_t n)
+{
+	struct random x = { 31 };
+
+	while (target->len < n) {
+		size_t at;
+
+		put_same(ref, 'a', 1000);
+		at = ref->len;
+		put_random(ref, &x, r->binary, (size_t)r->arg);
+		put_same(target, 'Z', 8);
+		put_same(target, 'a', 8);
+		put_bytes(target, ref->data + at, (size_t)r->arg);
+	}
+}
+
 #define BOTH(name, what, make, arg)                \
 	{ name "/text", what, make, arg, 0 },      \
 	{                                          \
@@ -292,6 +318,8 @@ const struct recipe recipes_hard[] = {
 	BOTH("trap-1600", "1600 right, then look-alikes", make_trap, 1600),
 	BOTH("torn-5", "bytes 0 and 3 of 5 are new", make_torn, 5),
 	BOTH("torn-9", "bytes 0 and 3 of 9 are new", make_torn, 9),
+	BOTH("islands-80", "80 bytes between 1000 equal ones", make_islands,
+	     80),
 	BOTH("crumbs-8", "8 bytes from anywhere, 5 from nowhere", make_crumbs,
 	     8),
 	BOTH("crumbs-12", "12 from anywhere, 5 from nowhere", make_crumbs, 12),

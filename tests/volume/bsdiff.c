@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,68 @@ static void an_interrupt_ends_the_decoding(void **state)
 	free(two);
 }
 
+/* A GET that takes until it is let go. */
+static struct {
+	sem_t entered, go;
+} slow;
+
+static int slow_get(void *arg, enum memstore_op op, const char *key, int after)
+{
+	(void)arg;
+	if (op == MEMSTORE_GET && !after && !strcmp(key, "v2")) {
+		(void)sem_post(&slow.entered);
+		while (sem_wait(&slow.go))
+			;
+	}
+	return 0;
+}
+
+struct patient {
+	struct handle *h;
+	ssize_t n;
+};
+
+static void *read_patiently(void *arg)
+{
+	struct patient *p = arg;
+	uint8_t buf[16];
+
+	p->n = handle_read(p->h, &somebody, buf, 16, 0);
+	return NULL;
+}
+
+/* One decodes, another waits for that, and may be interrupted meanwhile. */
+static void an_interrupt_ends_the_waiting(void **state)
+{
+	struct fixture *x = *state;
+	struct request hurried = { .uid = 1000, .gid = 100, .cancel = at_once };
+	struct patient p = { 0 };
+	uint8_t *one, *two, buf[16];
+	struct handle *other;
+	pthread_t thread;
+
+	two_versions(x, &one, &two);
+	assert_int_equal(sem_init(&slow.entered, 0, 0), 0);
+	assert_int_equal(sem_init(&slow.go, 0, 0), 0);
+	p.h = open_file(x, "v2");
+	other = open_file(x, "v2");
+	memstore_on_op(x->store, slow_get, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, read_patiently, &p), 0);
+	while (sem_wait(&slow.entered))
+		;
+	assert_int_equal(handle_read(other, &hurried, buf, 16, 0), -EINTR);
+	assert_int_equal(sem_post(&slow.go), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(p.n, 16);
+	assert_int_equal(handle_read(other, &somebody, buf, 16, 200000), 16);
+	assert_memory_equal(buf, two + 200000, 16);
+	memstore_on_op(x->store, NULL, NULL);
+	handle_release(p.h);
+	handle_release(other);
+	free(one);
+	free(two);
+}
+
 /* Promotion under a reader: another form, the same bytes. */
 static void a_reader_follows_a_change_of_form(void **state)
 {
@@ -312,6 +375,7 @@ int main(void)
 		TEST(damage_is_fetched_again_and_then_eio),
 		TEST(no_room_is_said_and_nothing_is_kept),
 		TEST(an_interrupt_ends_the_decoding),
+		TEST(an_interrupt_ends_the_waiting),
 		TEST(a_reader_follows_a_change_of_form),
 		TEST(too_long_a_key_for_the_metadata),
 		TEST(appending_starts_from_the_patch),
