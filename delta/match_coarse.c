@@ -26,6 +26,8 @@
 #define EFFORT_GONE  2 /* bytes of an extension that led to nothing better */
 #define WINDOW       INDEX_WINDOW_MAX
 #define AHEAD        16
+#define FOLLOW_BACK  32 /* of them before it */
+#define EXACT_TEXT   48 /* equal bytes of a candidate that text wants */
 #define FOLLOW       256 /* bytes that candidates are compared by */
 
 /*
@@ -52,6 +54,7 @@ struct run {
 	int aligned;
 	int64_t shift; /* if aligned: reference offset less target offset */
 	int64_t gain_min;
+	size_t exact_min; /* bytes that make a candidate worth extending */
 	int64_t home; /* the alignment of the last long match */
 	size_t credit; /* bytes gone over since the last resync */
 	size_t price; /* of the next */
@@ -199,6 +202,19 @@ static size_t stride(size_t missed)
 	return missed < 16384 ? 7 : 15;
 }
 
+/* Equal bytes right before, up to FOLLOW_BACK. */
+static size_t equal_behind(const struct run *run, size_t p, size_t r)
+{
+	const uint8_t *t = run->t + p, *ref = run->m->ref + r;
+	size_t n = 0, max = p < r ? p : r;
+
+	if (max > FOLLOW_BACK)
+		max = FOLLOW_BACK;
+	while (n < max && t[-1 - (ptrdiff_t)n] == ref[-1 - (ptrdiff_t)n])
+		n++;
+	return n;
+}
+
 /*
  * A position whose window equals the one at `p`, of several the one where most
  * follows: non-zero, and *r set.
@@ -234,7 +250,8 @@ static int find(struct run *run, size_t p, size_t step, size_t *r)
 			*r = at;
 		}
 	}
-	return best >= ix->window;
+	return best >= ix->window &&
+	       best + equal_behind(run, p, *r) >= run->exact_min;
 }
 
 /* Without the index: 1 if taken, 0 to go on at *p, or an error. */
@@ -321,6 +338,7 @@ static int run_chunk(struct run *run)
 int match_coarse(struct matcher *m, const uint8_t *t, size_t len,
 		 struct matches *out)
 {
+	struct nature nature = nature_of(t, len);
 	struct run run = { .m = m,
 			   .t = t,
 			   .len = len,
@@ -331,8 +349,8 @@ int match_coarse(struct matcher *m, const uint8_t *t, size_t len,
 			   .home = (int64_t)m->next,
 			   .credit = RESYNC_PRICE,
 			   .price = RESYNC_PRICE,
-			   .gain_min = nature_of(t, len).dense ? GAIN_DENSE
-							       : GAIN_TEXT };
+			   .exact_min = nature.text ? EXACT_TEXT : 0,
+			   .gain_min = nature.dense ? GAIN_DENSE : GAIN_TEXT };
 	int64_t next;
 	int err;
 
