@@ -52,6 +52,12 @@ MUST_CHECK static inline int varint_get(const uint8_t **p, const uint8_t *end,
 	uint64_t v = 0;
 	unsigned shift = 0;
 
+	if (q != end && *q < 0x80) { /* most are */
+		*out = *q;
+		*p = q + 1;
+		return 0;
+	}
+
 	for (;;) {
 		uint64_t bits;
 
