@@ -299,6 +299,10 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 		log_warning(
 			"%s: no room in index_memory for its reference of %llu bytes: stored as it is",
 			c->key.text, (unsigned long long)one->len);
+	else if (err == -EBADMSG)
+		log_warning(
+			"%s: no delta against %s, which is not what its digest says: stored without; files that need it cannot be read until it is put back",
+			c->key.text, one->key);
 	else if (err)
 		log_warning("%s: no delta against %s: %s", c->key.text,
 			    one->key, reason(err, &error));

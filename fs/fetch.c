@@ -119,6 +119,10 @@ static int open_table(struct fetch *f)
 		tail = need;
 	} while (err == -EAGAIN);
 	bytes_clear(&buf);
+	if (err == -ENOTSUP)
+		log_error(
+			"%s: its container is of another version: damaged, or written by a newer mount.deltaglider: upgrade, or restore it from another copy",
+			f->key);
 	return err;
 }
 
@@ -374,10 +378,6 @@ int fetch_describe(struct volume *v, const struct store_call *call,
 		obj->has_digest = 0;
 		return 0;
 	}
-	if (err == -ENOTSUP)
-		log_error(
-			"%s: written by a newer version: upgrade mount.deltaglider",
-			key);
 	if (err)
 		return err;
 	obj->size = info.target_len;
