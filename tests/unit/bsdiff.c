@@ -13,30 +13,9 @@
 
 #include "delta/bsdiff.h"
 #include "delta/index.h"
+#include "tests/support/edits.h"
 
 #define MIB ((size_t)1 << 20)
-
-static uint64_t seed;
-
-static uint32_t rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32);
-}
-
-static uint32_t below(size_t n)
-{
-	return n ? rnd() % (uint32_t)n : 0;
-}
-
-static void fill(struct bytes *b, size_t len)
-{
-	assert_int_equal(bytes_reserve(b, len ? len : 1), 0);
-	for (size_t i = 0; i < len; i++)
-		b->data[b->len++] = (uint8_t)rnd();
-}
 
 static void append(struct bytes *b, const void *data, size_t len)
 {
@@ -154,56 +133,6 @@ static size_t round_trip(struct bytes *ref, struct bytes *target)
 	return len;
 }
 
-static void splice(struct bytes *b, size_t at, size_t del, const void *ins,
-		   size_t len)
-{
-	struct bytes out = BYTES_INIT;
-
-	if (del > b->len - at)
-		del = b->len - at;
-	append(&out, b->data, at);
-	append(&out, ins, len);
-	append(&out, b->data + at + del, b->len - at - del);
-	bytes_clear(b);
-	*b = out;
-}
-
-/* One edit of the kinds that versions are made of. */
-static void edit(struct bytes *b)
-{
-	uint8_t junk[512];
-	size_t at = below(b->len + 1), n = below(sizeof(junk)) + 1;
-
-	for (size_t i = 0; i < sizeof(junk); i++)
-		junk[i] = (uint8_t)rnd();
-	switch (rnd() % 5) {
-	case 0:
-		splice(b, at, 0, junk, n);
-		break;
-	case 1:
-		splice(b, at, n * 20, junk, 0);
-		break;
-	case 2: /* half of it goes behind the other */
-		if (b->len > 10000) {
-			struct bytes head = BYTES_INIT;
-
-			append(&head, b->data, 5000);
-			splice(b, 0, 5000, junk, 0);
-			splice(b, below(b->len), 0, head.data, head.len);
-			bytes_clear(&head);
-		}
-		break;
-	case 3: /* addresses that shift: one byte in every few */
-		for (size_t i = at; i < b->len && i < at + 20000; i += 24)
-			b->data[i] = (uint8_t)(b->data[i] + 16);
-		break;
-	default: /* single bytes */
-		for (int i = 0; i < 30 && b->len; i++)
-			b->data[below(b->len)] ^= 1;
-		break;
-	}
-}
-
 static void edits_of_all_kinds(void **state)
 {
 	(void)state;
@@ -211,11 +140,11 @@ static void edits_of_all_kinds(void **state)
 		struct bytes ref = BYTES_INIT, target = BYTES_INIT;
 		unsigned edits = k % 12;
 
-		seed = 4000 + k;
-		fill(&ref, below(300000) + (k % 5 ? 1 : 0));
+		edits_seed(4000 + k);
+		edits_fill(&ref, edits_below(300000) + (k % 5 ? 1 : 0));
 		append(&target, ref.data, ref.len);
 		while (edits--)
-			edit(&target);
+			edits_make(&target);
 		(void)round_trip(&ref, &target);
 		bytes_clear(&ref);
 		bytes_clear(&target);
@@ -228,14 +157,14 @@ static void sizes(void **state)
 	static const size_t around[] = { 2,      16,     24,      4096,   65536,
 					 262144, 900000, 4 * MIB, 8 * MIB };
 	(void)state;
-	seed = 78;
+	edits_seed(78);
 	for (size_t k = 0; k < sizeof(around) / sizeof(around[0]); k++) {
 		for (size_t len = around[k] - 2; len <= around[k] + 2; len++) {
 			struct bytes ref = BYTES_INIT, target = BYTES_INIT;
 
 			if (len > MIB && len % 2) /* bzip2 takes its time */
 				continue;
-			fill(&ref, len);
+			edits_fill(&ref, len);
 			append(&target, ref.data, ref.len);
 			if (len)
 				target.data[len / 2] ^= 1;
@@ -253,8 +182,8 @@ static void empty_ones(void **state)
 	struct bytes none = BYTES_INIT, some = BYTES_INIT;
 
 	(void)state;
-	seed = 5;
-	fill(&some, 30000);
+	edits_seed(5);
+	edits_fill(&some, 30000);
 	assert_true(round_trip(&none, &none) < 100);
 	assert_true(round_trip(&some, &none) < 100);
 	assert_true(round_trip(&none, &some) < 31000);
@@ -266,8 +195,8 @@ static void what_moved_is_found(void **state)
 	struct bytes ref = BYTES_INIT, target = BYTES_INIT;
 
 	(void)state;
-	seed = 6;
-	fill(&ref, 2 * MIB);
+	edits_seed(6);
+	edits_fill(&ref, 2 * MIB);
 	append(&target, ref.data + MIB, MIB);
 	append(&target, ref.data, MIB);
 	assert_true(round_trip(&ref, &target) < 300);
@@ -280,9 +209,9 @@ static void given_up_when_it_does_not_pay(void **state)
 	struct bytes ref = BYTES_INIT, target = BYTES_INIT, out = BYTES_INIT;
 
 	(void)state;
-	seed = 8;
-	fill(&ref, 6 * MIB);
-	fill(&target, 6 * MIB);
+	edits_seed(8);
+	edits_fill(&ref, 6 * MIB);
+	edits_fill(&target, 6 * MIB);
 	assert_int_equal(encode(&ref, &target, 3 * MIB, MIB, &out), -E2BIG);
 	/* Not a byte past the limit was written. */
 	assert_true(out.len <= 3 * MIB);
@@ -296,12 +225,12 @@ static void identities(void **state)
 	static const size_t len[] = { 0, 1, 65536, 5 * MIB + 7 };
 
 	(void)state;
-	seed = 9;
+	edits_seed(9);
 	for (size_t k = 0; k < sizeof(len) / sizeof(len[0]); k++) {
 		struct bytes ref = BYTES_INIT, patch = BYTES_INIT,
 			     out = BYTES_INIT;
 
-		fill(&ref, len[k]);
+		edits_fill(&ref, len[k]);
 		assert_int_equal(bsdiff_identity(ref.len, &patch), 0);
 		assert_true(patch.len < 200);
 		assert_int_equal(decode(&ref, &patch, &out), 0);
@@ -494,11 +423,11 @@ static void bombs(void **state)
 
 static void sample(struct bytes *ref, struct bytes *target, struct bytes *patch)
 {
-	seed = 11;
-	fill(ref, 20000);
+	edits_seed(11);
+	edits_fill(ref, 20000);
 	append(target, ref->data, ref->len);
 	for (int i = 0; i < 8; i++)
-		edit(target);
+		edits_make(target);
 	assert_int_equal(encode(ref, target, UINT64_MAX, MIB, patch), 0);
 }
 

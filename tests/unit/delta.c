@@ -13,31 +13,9 @@
 #include "delta/encode.h"
 #include "delta/index.h"
 #include "delta/reader.h"
-#include "delta/sketch.h"
+#include "tests/support/edits.h"
 
 #define MIB ((size_t)1 << 20)
-
-static uint64_t seed;
-
-static uint32_t rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32);
-}
-
-static uint32_t below(size_t n)
-{
-	return n ? rnd() % (uint32_t)n : 0;
-}
-
-static void fill(struct bytes *b, size_t len)
-{
-	assert_int_equal(bytes_reserve(b, len ? len : 1), 0);
-	for (size_t i = 0; i < len; i++)
-		b->data[b->len++] = (uint8_t)rnd();
-}
 
 static int sink(void *arg, const void *data, size_t len)
 {
@@ -171,62 +149,6 @@ static size_t round_trip(struct bytes *ref, struct bytes *target)
 	return len;
 }
 
-static void splice(struct bytes *b, size_t at, size_t del, const void *ins,
-		   size_t len)
-{
-	struct bytes out = BYTES_INIT;
-
-	if (del > b->len - at)
-		del = b->len - at;
-	assert_int_equal(bytes_reserve(&out, b->len - del + len + 1), 0);
-	memcpy(out.data, b->data, at);
-	memcpy(out.data + at, ins, len);
-	memcpy(out.data + at + len, b->data + at + del, b->len - at - del);
-	out.len = b->len - del + len;
-	bytes_clear(b);
-	*b = out;
-}
-
-/* One edit of the kinds that versions are made of. */
-static void edit(struct bytes *b)
-{
-	uint8_t junk[512];
-	size_t at = below(b->len + 1), n = below(sizeof(junk)) + 1, from;
-	struct bytes piece = BYTES_INIT;
-
-	for (size_t i = 0; i < sizeof(junk); i++)
-		junk[i] = (uint8_t)rnd();
-	from = below(b->len + 1);
-	switch (rnd() % 6) {
-	case 0:
-		splice(b, at, 0, junk, n);
-		break;
-	case 1:
-		splice(b, at, n * 20, junk, 0);
-		break;
-	case 2:
-		splice(b, at, n, junk, n);
-		break;
-	case 3: /* duplicate or move something long */
-		if (b->len - from < 5000)
-			break;
-		assert_int_equal(bytes_append(&piece, b->data + from, 5000), 0);
-		if (rnd() & 1)
-			splice(b, from, 5000, junk, 0);
-		splice(b, below(b->len + 1), 0, piece.data, piece.len);
-		break;
-	case 4: /* addresses that shift: one byte in every few */
-		for (size_t i = at; i < b->len && i < at + 20000; i += 24)
-			b->data[i] = (uint8_t)(b->data[i] + 16);
-		break;
-	default: /* single bytes */
-		for (int i = 0; i < 30 && b->len; i++)
-			b->data[below(b->len)] ^= 1;
-		break;
-	}
-	bytes_clear(&piece);
-}
-
 static void edits_of_all_kinds(void **state)
 {
 	(void)state;
@@ -234,11 +156,11 @@ static void edits_of_all_kinds(void **state)
 		struct bytes ref = BYTES_INIT, target = BYTES_INIT;
 		unsigned edits = k % 12;
 
-		seed = 1000 + k;
-		fill(&ref, below(300000) + (k % 5 ? 1 : 0));
+		edits_seed(1000 + k);
+		edits_fill(&ref, edits_below(300000) + (k % 5 ? 1 : 0));
 		assert_int_equal(bytes_append(&target, ref.data, ref.len), 0);
 		while (edits--)
-			edit(&target);
+			edits_make(&target);
 		(void)round_trip(&ref, &target);
 		bytes_clear(&ref);
 		bytes_clear(&target);
@@ -252,14 +174,14 @@ static void sizes(void **state)
 					 32,     4096, 32768,   65536,
 					 524288, MIB,  4 * MIB, 8 * MIB };
 	(void)state;
-	seed = 77;
+	edits_seed(77);
 	for (size_t k = 0; k < sizeof(around) / sizeof(around[0]); k++) {
 		for (int d = -2; d <= 2; d++) {
 			struct bytes ref = BYTES_INIT, target = BYTES_INIT;
 			size_t len = around[k] + (size_t)(d + 2);
 
 			len = len < 2 ? 0 : len - 2;
-			fill(&ref, len);
+			edits_fill(&ref, len);
 			assert_int_equal(
 				bytes_append(&target, ref.data, ref.len), 0);
 			assert_true(round_trip(&ref, &target) < 600);
@@ -281,8 +203,8 @@ static void odd_contents(void **state)
 	size_t n = 3 * MIB;
 
 	(void)state;
-	seed = 5;
-	fill(&noise, n);
+	edits_seed(5);
+	edits_fill(&noise, n);
 	assert_int_equal(bytes_reserve(&zeros, n), 0);
 	memset(zeros.data, 0, n);
 	zeros.len = n;
@@ -315,8 +237,8 @@ static void what_moved_is_found(void **state)
 	size_t half = MIB;
 
 	(void)state;
-	seed = 6;
-	fill(&ref, 2 * half);
+	edits_seed(6);
+	edits_fill(&ref, 2 * half);
 	assert_int_equal(bytes_append(&target, ref.data + half, half), 0);
 	assert_int_equal(bytes_append(&target, ref.data, half), 0);
 	assert_true(round_trip(&ref, &target) < 600);
@@ -332,9 +254,9 @@ static void given_up_when_it_does_not_pay(void **state)
 	struct bytes ref = BYTES_INIT, target = BYTES_INIT, out = BYTES_INIT;
 
 	(void)state;
-	seed = 8;
-	fill(&ref, 20 * MIB);
-	fill(&target, 20 * MIB);
+	edits_seed(8);
+	edits_fill(&ref, 20 * MIB);
+	edits_fill(&target, 20 * MIB);
 	assert_int_equal(encode(&ref, &target, 10 * MIB, MIB, &out), -E2BIG);
 	/* Not a byte past the limit was written. */
 	assert_true(out.len <= 10 * MIB);
@@ -353,11 +275,11 @@ static void any_range(void **state)
 	size_t need;
 
 	(void)state;
-	seed = 9;
-	fill(&ref, 2 * MIB);
+	edits_seed(9);
+	edits_fill(&ref, 2 * MIB);
 	assert_int_equal(bytes_append(&target, ref.data, ref.len), 0);
 	for (int i = 0; i < 30; i++)
-		edit(&target);
+		edits_make(&target);
 	assert_int_equal(encode(&ref, &target, UINT64_MAX, MIB, &object), 0);
 	assert_int_equal(delta_table_parse(&t, object.data, object.len,
 					   object.len, &need),
@@ -367,7 +289,7 @@ static void any_range(void **state)
 	conf.object_arg = &object;
 	assert_int_equal(delta_reader_new(&r, &conf), 0);
 	for (int i = 0; i < 300; i++) {
-		size_t off = below(target.len), n = below(300000);
+		size_t off = edits_below(target.len), n = edits_below(300000);
 
 		if (n > target.len - off)
 			n = target.len - off;
@@ -391,11 +313,11 @@ static void damage_is_noticed(void **state)
 	size_t harmless = 0, text;
 
 	(void)state;
-	seed = 10;
-	fill(&ref, 60000);
+	edits_seed(10);
+	edits_fill(&ref, 60000);
 	assert_int_equal(bytes_append(&target, ref.data, ref.len), 0);
 	for (int i = 0; i < 10; i++)
-		edit(&target);
+		edits_make(&target);
 	assert_int_equal(encode(&ref, &target, UINT64_MAX, MIB, &object), 0);
 	text = (size_t)((uint8_t *)memchr(object.data, '\n', object.len) -
 			object.data) +
@@ -442,8 +364,8 @@ static void a_wrong_reference_is_noticed(void **state)
 		     out = BYTES_INIT;
 
 	(void)state;
-	seed = 11;
-	fill(&ref, 60000);
+	edits_seed(11);
+	edits_fill(&ref, 60000);
 	assert_int_equal(bytes_append(&target, ref.data, ref.len), 0);
 	for (size_t i = 0; i < target.len; i += 1000)
 		target.data[i] ^= 1;
@@ -461,17 +383,18 @@ static size_t hostile_window(uint8_t *enc, size_t cap, int wild)
 {
 	size_t n = 0, left;
 
-	enc[n++] = (uint8_t)(12 + below(11));
+	enc[n++] = (uint8_t)(12 + edits_below(11));
 	for (int i = 0; i < 8; i++) {
-		uint8_t len = (uint8_t)below(12);
+		uint8_t len = (uint8_t)edits_below(12);
 
 		enc[n++] = len;
-		enc[n++] = below(8) ? len : (uint8_t)below(12);
+		enc[n++] = edits_below(8) ? len : (uint8_t)edits_below(12);
 	}
-	enc[n++] = below(8) ? 0 : (uint8_t)below(128);
-	left = below(cap - n - 8) + 8;
+	enc[n++] = edits_below(8) ? 0 : (uint8_t)edits_below(128);
+	left = edits_below(cap - n - 8) + 8;
 	for (size_t i = 0; i < left; i++)
-		enc[n++] = wild ? (uint8_t)rnd() : (uint8_t)below(12);
+		enc[n++] = wild ? (uint8_t)edits_random()
+				: (uint8_t)edits_below(12);
 	return n;
 }
 
@@ -483,20 +406,21 @@ static void hostile_bytes(void **state)
 	unsigned loaded = 0;
 
 	(void)state;
-	seed = 12;
-	fill(&ref, 1000);
+	edits_seed(12);
+	edits_fill(&ref, 1000);
 	assert_int_equal(delta_decoder_new(&d), 0);
 	for (int k = 0; k < 300000; k++) {
 		struct delta_extent e = { .kind = DELTA_WINDOW,
-					  .target_len = below(sizeof(out)) + 1,
-					  .len = below(sizeof(enc)) + 1 };
+					  .target_len =
+						  edits_below(sizeof(out)) + 1,
+					  .len = edits_below(sizeof(enc)) + 1 };
 		struct delta_ref r = { ref.len, source, &ref };
 
 		if (k & 3)
 			e.len = (uint32_t)hostile_window(enc, 120, k & 64);
 		else
 			for (size_t i = 0; i < e.len; i++)
-				enc[i] = (uint8_t)rnd();
+				enc[i] = (uint8_t)edits_random();
 		if (delta_decoder_load(d, &e, enc, &r))
 			continue;
 		loaded++;
@@ -524,8 +448,8 @@ static void tails(void **state)
 	struct delta_table *t;
 
 	(void)state;
-	seed = 13;
-	fill(&ref, 1000);
+	edits_seed(13);
+	edits_fill(&ref, 1000);
 	assert_int_equal(bytes_append(&target, ref.data, 1000), 0);
 	assert_int_equal(encode(&ref, &target, UINT64_MAX, MIB, &object), 0);
 	/* A short tail says how much more it takes, and that is enough. */
@@ -552,8 +476,8 @@ static void identity(void **state)
 	struct delta_info info;
 
 	(void)state;
-	seed = 14;
-	fill(&ref, 100000);
+	edits_seed(14);
+	edits_fill(&ref, 100000);
 	info = describe(&ref, &ref);
 	assert_int_equal(delta_identity(&info, &object), 0);
 	assert_int_equal(decode(&ref, &object, &out), 0);
@@ -562,50 +486,6 @@ static void identity(void **state)
 	bytes_clear(&ref);
 	bytes_clear(&object);
 	bytes_clear(&out);
-}
-
-static void sketch_of(const struct bytes *b, size_t piece, struct sketch *out)
-{
-	struct sketcher s = { 0 };
-
-	for (size_t off = 0; off < b->len; off += piece)
-		sketcher_feed(&s, b->data + off,
-			      b->len - off < piece ? b->len - off : piece);
-	sketcher_finish(&s, out);
-}
-
-static void sketches(void **state)
-{
-	struct bytes a = BYTES_INIT, b = BYTES_INIT;
-	struct sketch sa, sb, again;
-	unsigned alike = 0;
-
-	(void)state;
-	seed = 15;
-	fill(&a, MIB);
-	sketch_of(&a, 1000, &sa);
-	sketch_of(&a, 77777, &again);
-	assert_memory_equal(&sa, &again, sizeof(sa));
-	assert_int_equal(sketch_resemblance(&sa, &sa), 1000);
-	/* Shifted by an insertion at the start it is still the same. */
-	assert_int_equal(bytes_append(&b, a.data, a.len), 0);
-	splice(&b, 0, 0, "inserted", 8);
-	sketch_of(&b, 4096, &sb);
-	assert_true(sketch_resemblance(&sa, &sb) > 900);
-	/* Half of it: about a half. */
-	b.len /= 2;
-	sketch_of(&b, 4096, &sb);
-	assert_in_range(sketch_resemblance(&sa, &sb), 250, 750);
-	/* Strangers are hardly ever taken for relatives. */
-	for (int i = 0; i < 200; i++) {
-		b.len = 0;
-		fill(&b, 50000);
-		sketch_of(&b, 4096, &sb);
-		alike += sketch_resemblance(&sa, &sb) >= SKETCH_ALIKE;
-	}
-	assert_true(alike <= 1);
-	bytes_clear(&a);
-	bytes_clear(&b);
 }
 
 int main(void)
@@ -622,7 +502,6 @@ int main(void)
 		cmocka_unit_test(hostile_bytes),
 		cmocka_unit_test(tails),
 		cmocka_unit_test(identity),
-		cmocka_unit_test(sketches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
