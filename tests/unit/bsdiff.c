@@ -124,8 +124,7 @@ static size_t round_trip(struct bytes *ref, struct bytes *target)
 	assert_memory_equal(patch.data, again.data, patch.len);
 	assert_int_equal(decode(ref, &patch, &out), 0);
 	assert_int_equal(out.len, target->len);
-	assert_true(!target->len ||
-		    !memcmp(out.data, target->data, target->len));
+	assert_true(bytes_equal(out.data, target->data, target->len));
 	len = patch.len;
 	bytes_clear(&patch);
 	bytes_clear(&again);
@@ -235,7 +234,7 @@ static void identities(void **state)
 		assert_true(patch.len < 200);
 		assert_int_equal(decode(&ref, &patch, &out), 0);
 		assert_int_equal(out.len, ref.len);
-		assert_true(!ref.len || !memcmp(out.data, ref.data, ref.len));
+		assert_true(bytes_equal(out.data, ref.data, ref.len));
 		bytes_clear(&ref);
 		bytes_clear(&patch);
 		bytes_clear(&out);
