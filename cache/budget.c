@@ -9,8 +9,8 @@ void budget_init(struct budget *b, uint64_t max)
 	pthread_mutex_init(&b->lock, NULL);
 	b->max = max;
 	b->used = 0;
-	b->reclaim = NULL;
-	b->reclaim_arg = NULL;
+	b->make_room = NULL;
+	b->make_room_arg = NULL;
 }
 
 void budget_clear(struct budget *b)
@@ -18,26 +18,24 @@ void budget_clear(struct budget *b)
 	pthread_mutex_destroy(&b->lock);
 }
 
+void budget_set_max(struct budget *b, uint64_t max)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	b->max = max;
+	(void)pthread_mutex_unlock(&b->lock);
+}
+
 int budget_take(struct budget *b, uint64_t n)
 {
-	/* What can never fit must not cost others what they hold. */
-	if (n > b->max)
-		return -ENOSPC;
-	for (;;) {
-		uint64_t missing = 0;
+	int err = 0;
 
-		pthread_mutex_lock(&b->lock);
-		if (n <= b->max - b->used)
-			b->used += n;
-		else
-			missing = n - (b->max - b->used);
-		pthread_mutex_unlock(&b->lock);
-		if (!missing)
-			return 0;
-		/* Others may take what it gets before we do: ask again. */
-		if (!b->reclaim || !b->reclaim(b->reclaim_arg, missing))
-			return -ENOSPC;
-	}
+	(void)pthread_mutex_lock(&b->lock);
+	if (b->used > b->max || n > b->max - b->used)
+		err = -ENOSPC;
+	else
+		b->used += n;
+	(void)pthread_mutex_unlock(&b->lock);
+	return err;
 }
 
 void budget_give(struct budget *b, uint64_t n)
@@ -56,4 +54,14 @@ uint64_t budget_used(struct budget *b)
 	used = b->used;
 	pthread_mutex_unlock(&b->lock);
 	return used;
+}
+
+uint64_t budget_max(struct budget *b)
+{
+	uint64_t max;
+
+	pthread_mutex_lock(&b->lock);
+	max = b->max;
+	pthread_mutex_unlock(&b->lock);
+	return max;
 }

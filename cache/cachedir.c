@@ -11,9 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/diskio.h"
+#include "cache/filelock.h"
 #include "crypto/aead.h"
 
 #define PREFIX     "deltaglider-"
+#define SHARED     PREFIX "cache-" /* and the user's number */
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 #define RANDOM_LEN 6
 #define NAME_LEN   (PREFIX_LEN + RANDOM_LEN)
@@ -39,9 +42,10 @@ struct cachedir {
 	int parent;
 	int fd;
 	int lock;
-	char name[NAME_LEN +
-		  2]; /* in parent; [0] is the dot it was made with */
+	/* In parent; [0] is the dot that it is made with, if it is our own. */
+	char name[64];
 	char *path;
+	int shared, keep;
 };
 
 /* Say in `why` what is wrong with `path`; returns `err`. */
@@ -142,7 +146,10 @@ static int empty_once(int dirfd, unsigned *removed)
 	while ((d = readdir(dir))) {
 		if (!strcmp(d->d_name, lock_name))
 			continue;
-		if (!unlinkat(dirfd, d->d_name, 0))
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+			continue;
+		if (!unlinkat(dirfd, d->d_name, 0) ||
+		    !unlinkat(dirfd, d->d_name, AT_REMOVEDIR))
 			(*removed)++;
 	}
 	closedir(dir);
@@ -243,7 +250,7 @@ static unsigned sweep(int parent)
 	return swept;
 }
 
-static int name_draw(char name[NAME_LEN + 2])
+static int name_draw(char *name)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
 	uint8_t random[RANDOM_LEN];
@@ -309,6 +316,7 @@ static int make_once(struct cachedir *d)
 		err = d->fd;
 		goto remove_dir;
 	}
+	(void)flock(d->fd, LOCK_SH | LOCK_NB); /* for systemd-tmpfiles */
 	err = lock_make(d);
 	if (err)
 		goto close_dir;
@@ -331,6 +339,60 @@ remove_dir:
 	return err;
 }
 
+/*
+ * Join the shared one, made if it is not there.  -EAGAIN: the last of those
+ * who were in it was just removing it.
+ */
+static int join_once(struct cachedir *d)
+{
+	struct stat st;
+	int err;
+
+	if (mkdirat(d->parent, d->name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	d->fd = own_open(d->parent, d->name);
+	if (d->fd < 0)
+		return d->fd == -ENOENT ? -EAGAIN : d->fd;
+	(void)flock(d->fd, LOCK_SH | LOCK_NB);
+	d->lock = openat(d->fd, lock_name,
+			 O_CREAT | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			 0600);
+	if (d->lock < 0) {
+		err = errno == ENOENT ? -EAGAIN : -errno;
+		goto close_dir;
+	}
+	err = filelock_wait(d->lock, LOCK_SH);
+	if (!err && (fstat(d->lock, &st) || !st.st_nlink))
+		err = -EAGAIN;
+	/* All who join write the same. */
+	if (!err && !is_signed(d->lock))
+		err = diskio_truncate(d->lock, 0);
+	if (!err)
+		err = diskio_write(d->lock, signature, sizeof(signature) - 1,
+				   0);
+	if (!err)
+		return 0;
+	close(d->lock);
+close_dir:
+	close(d->fd);
+	return err;
+}
+
+/* Anything but -EAGAIN ends it. */
+static int make_or_join(struct cachedir *d)
+{
+	int err = -EAGAIN;
+
+	if (d->shared)
+		(void)snprintf(d->name, sizeof(d->name), SHARED "%u",
+			       (unsigned)geteuid());
+	for (int i = 0; i < ATTEMPTS && err == -EAGAIN; i++)
+		err = d->shared ? join_once(d) : make_once(d);
+	if (!err && !d->shared)
+		memmove(d->name, d->name + 1, strlen(d->name));
+	return err;
+}
+
 /* The absolute path, for people: what we do goes through descriptors. */
 static char *path_make(const char *parent, const char *name)
 {
@@ -342,41 +404,44 @@ static char *path_make(const char *parent, const char *name)
 	return path;
 }
 
-int cachedir_open(struct cachedir **out, const char *parent, unsigned *swept,
-		  char why[WHY])
+int cachedir_open(struct cachedir **out, const struct cachedir_conf *conf,
+		  unsigned *swept, char why[WHY])
 {
 	struct cachedir *d = calloc(1, sizeof(*d));
-	int err = -EAGAIN;
+	const char *parent = conf->parent;
 	unsigned n;
+	int err;
 
 	if (!d)
 		return complain(why, -ENOMEM, parent, "out of memory");
+	d->shared = conf->shared;
+	d->keep = conf->keep;
 	err = parent_open(parent, why, &d->parent);
 	if (err)
 		goto free_dir;
 	n = sweep(d->parent);
-
-	err = -EAGAIN;
-	for (int i = 0; i < ATTEMPTS && err == -EAGAIN; i++)
-		err = make_once(d);
+	err = make_or_join(d);
+	if (err == -EPERM && d->shared) {
+		complain(
+			why, err, parent,
+			"%s in it is not yours alone: remove it, or give cache_dir= another",
+			d->name);
+		goto close_parent;
+	}
 	if (err) {
 		complain(why, err, parent, "cannot make a directory there: %s",
 			 strerrordesc_np(-err));
 		goto close_parent;
 	}
-	d->path = path_make(parent, d->name + 1);
+	d->path = path_make(parent, d->name);
 	if (!d->path) {
-		err = complain(why, -ENOMEM, parent, "out of memory");
-		goto remove_dir;
+		cachedir_close(d);
+		return complain(why, -ENOMEM, parent, "out of memory");
 	}
 	*swept = n;
 	*out = d;
 	return 0;
 
-remove_dir:
-	(void)remove_all(d->parent, d->name + 1, d->fd); /* or the next sweep */
-	close(d->lock);
-	close(d->fd);
 close_parent:
 	close(d->parent);
 free_dir:
@@ -394,26 +459,26 @@ const char *cachedir_path(const struct cachedir *d)
 	return d->path;
 }
 
-void cachedir_abandon(struct cachedir *d)
+void cachedir_set_keep(struct cachedir *d, int keep)
 {
+	d->keep = keep;
+}
+
+void cachedir_close(struct cachedir *d)
+{
+	int mine = 1;
+
 	if (!d)
 		return;
-	/*
-	 * Never LOCK_UN: the lock belongs to what parent and child have open
-	 * together, and lasts until the child too has closed it.
-	 */
+	/* Who comes now waits until we are gone, and begins anew. */
+	if (d->shared)
+		mine = !d->keep && !filelock_try(d->lock, LOCK_EX);
+	/* What cannot be removed now is a left-over to the next mount. */
+	if (mine)
+		(void)remove_all(d->parent, d->name, d->fd);
 	close(d->lock);
 	close(d->fd);
 	close(d->parent);
 	free(d->path);
 	free(d);
-}
-
-void cachedir_close(struct cachedir *d)
-{
-	if (!d)
-		return;
-	/* What cannot be removed now is a left-over to the next mount. */
-	(void)remove_all(d->parent, d->name + 1, d->fd);
-	cachedir_abandon(d);
 }

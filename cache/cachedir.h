@@ -4,33 +4,48 @@
 #include "crypto/bytes.h"
 
 /*
- * The directory that one mount keeps its sealed files in:
- * PARENT/deltaglider-XXXXXX, mode 0700, with a file "lock" in it that is held
- * (flock) for as long as the mount lives.  A directory of that name whose lock
- * nobody holds was left by a mount that was killed.
+ * The directory that a mount keeps its sealed files in.  Two kinds:
+ *
+ * PARENT/deltaglider-XXXXXX is one mount's own.  It holds the file "lock" in
+ * it locked (flock) for as long as it lives; a directory of that name whose
+ * lock nobody holds was left by a mount that was killed.
+ *
+ * PARENT/deltaglider-cache-UID is shared by the mounts of one user, each of
+ * which holds the lock shared.  The last to leave removes it, or keeps it.
+ *
+ * Both have mode 0700.  While it is in use it is locked itself too, which is
+ * how systemd-tmpfiles is told to leave it alone.
  */
 struct cachedir;
 
+struct cachedir_conf {
+	const char *parent; /* a directory that exists */
+	int shared;
+	int keep; /* shared: the last to leave does not empty it */
+};
+
 /*
- * Remove the left-overs under `parent`, then make a new directory there.
- * `parent` must be a directory (not a symbolic link) that is ours or root's
- * and not writable by others unless sticky.  *swept counts the left-overs.
+ * Remove the left-overs under the parent, then make, or join, a directory
+ * there.  The parent must be a directory (not a symbolic link) that is ours or
+ * root's and not writable by others unless sticky.  *swept counts the
+ * left-overs.
  *
  * 0; -errno, and `why` (256 bytes) says in one line what is wrong with which
  * path and what to do.
  */
-MUST_CHECK int cachedir_open(struct cachedir **out, const char *parent,
-			     unsigned *swept, char why[256]);
+MUST_CHECK int cachedir_open(struct cachedir **out,
+			     const struct cachedir_conf *conf, unsigned *swept,
+			     char why[256]);
 int cachedir_fd(const struct cachedir *d); /* borrowed */
 const char *cachedir_path(const struct cachedir *d); /* borrowed */
 
-/*
- * After fork(2) the child must hold the lock alone.  The parent calls this
- * instead of cachedir_close().
- */
-void cachedir_abandon(struct cachedir *d);
+/* Change what the last to leave does. */
+void cachedir_set_keep(struct cachedir *d, int keep);
 
-/* Remove all that is in it and the directory; NULL-safe. */
+/*
+ * Leave: remove all that is in it and the directory, unless others are in it
+ * or it is kept.  NULL-safe.
+ */
 void cachedir_close(struct cachedir *d);
 
 #endif

@@ -11,19 +11,14 @@
 #include "cache/diskio.h"
 #include "cache/pagetable.h"
 #include "cache/plainmem.h"
-#include "crypto/aead.h"
+#include "cache/sealing.h"
 
-#define ID_LEN      16
-#define AAD_LEN     (ID_LEN + 8)
 #define ROOM_STEP   ((uint32_t)16 << 10) /* of one page, plaintext bytes */
 #define BUDGET_STEP ((uint64_t)1 << 20) /* taken at once by a large file */
 
 struct pagefile {
 	int fd;
-	int dirfd;
-	char *name; /* NULL: none */
-	struct aead_key key;
-	uint8_t id[ID_LEN];
+	struct sealing sealing;
 	struct budget *budget;
 	uint64_t reserved; /* taken from the budget, >= table.disk */
 	uint64_t len;
@@ -40,19 +35,12 @@ struct pagefile {
 	uint32_t buffer_len;
 };
 
-static void aad_make(const struct pagefile *f, uint64_t page,
-		     uint8_t aad[AAD_LEN])
-{
-	memcpy(aad, f->id, ID_LEN);
-	le64_put(aad + ID_LEN, page);
-}
-
 /* Seal `len` bytes, for which there is room, as the page's new version. */
 static int page_seal(struct pagefile *f, uint64_t page, const uint8_t *plain,
 		     uint32_t len)
 {
-	uint8_t aad[AAD_LEN], *slot;
 	struct page *p;
+	uint8_t *slot;
 	int err;
 
 	p = pagetable_touch(&f->table, page);
@@ -61,8 +49,7 @@ static int page_seal(struct pagefile *f, uint64_t page, const uint8_t *plain,
 		err = -ENOMEM;
 		goto free_slot;
 	}
-	aad_make(f, page, aad);
-	err = aead_seal(&f->key, aad, sizeof(aad), plain, len, slot);
+	err = sealing_seal(&f->sealing, page, plain, len, slot);
 	if (err)
 		goto free_slot;
 	err = diskio_write(f->fd, slot, len + (size_t)AEAD_OVERHEAD,
@@ -83,7 +70,6 @@ static int page_open(const struct pagefile *f, uint64_t page, uint8_t *slot,
 {
 	const struct page *p = pagetable_peek(&f->table, page);
 	size_t len = p->len + (size_t)AEAD_OVERHEAD;
-	uint8_t aad[AAD_LEN];
 	ssize_t n;
 
 	n = diskio_read(f->fd, slot, len, pagetable_offset(page));
@@ -92,8 +78,7 @@ static int page_open(const struct pagefile *f, uint64_t page, uint8_t *slot,
 	/* Another nonce is another version, be it a genuine one. */
 	if ((size_t)n != len || memcmp(slot, p->nonce, AEAD_NONCE_LEN) != 0)
 		return -EBADMSG;
-	aad_make(f, page, aad);
-	return aead_open(&f->key, aad, sizeof(aad), slot, len, out);
+	return sealing_open(&f->sealing, page, slot, p->len, out);
 }
 
 static void buffer_drop(struct pagefile *f)
@@ -185,6 +170,13 @@ static uint32_t room_for(uint32_t len)
 	return (len + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
 }
 
+static uint64_t make_room(struct pagefile *f, uint64_t bytes)
+{
+	struct budget *b = f->budget;
+
+	return b->make_room ? b->make_room(b->make_room_arg, bytes) : 0;
+}
+
 /* Set disk aside for the first `len` bytes of a page: budget, then the disk. */
 static int room_ensure(struct pagefile *f, uint64_t page, uint32_t len)
 {
@@ -202,7 +194,10 @@ static int room_ensure(struct pagefile *f, uint64_t page, uint32_t len)
 		return err;
 	from = p->room ? p->room + (uint64_t)AEAD_OVERHEAD : 0;
 	to = room + (uint64_t)AEAD_OVERHEAD;
-	err = diskio_reserve(f->fd, pagetable_offset(page) + from, to - from);
+	do
+		err = diskio_reserve(f->fd, pagetable_offset(page) + from,
+				     to - from);
+	while (err == -ENOSPC && make_room(f, to - from));
 	if (err)
 		return err;
 	pagetable_set_room(&f->table, page, room);
@@ -418,28 +413,7 @@ uint64_t pagefile_cost(uint64_t len)
 	       PAGETABLE_BLOCK;
 }
 
-static int file_open(struct pagefile *f, const char *name)
-{
-	int err;
-
-	if (!name) {
-		f->fd = diskio_nameless(f->dirfd);
-		return f->fd < 0 ? f->fd : 0;
-	}
-	f->name = strdup(name);
-	if (!f->name)
-		return -ENOMEM;
-	f->fd = openat(f->dirfd, name,
-		       O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
-		       0600);
-	if (f->fd >= 0)
-		return 0;
-	err = -errno;
-	free(f->name);
-	return err;
-}
-
-int pagefile_create(struct pagefile **out, int dirfd, const char *name,
+int pagefile_create(struct pagefile **out, int dirfd,
 		    const struct aead_key *master, struct budget *budget)
 {
 	struct pagefile *f = calloc(1, sizeof(*f));
@@ -447,46 +421,33 @@ int pagefile_create(struct pagefile **out, int dirfd, const char *name,
 
 	if (!f)
 		return -ENOMEM;
-	f->dirfd = dirfd;
 	f->budget = budget;
-	err = aead_random(f->id, ID_LEN);
+	err = sealing_init(&f->sealing, master, SEALING_SPOOL);
 	if (err)
 		goto free_file;
-	err = aead_key_derive(&f->key, master, "dg page v1", f->id, ID_LEN);
-	if (err)
-		goto free_file;
-	err = file_open(f, name);
-	if (err)
-		goto wipe_key;
+	f->fd = diskio_nameless(dirfd);
+	if (f->fd < 0) {
+		err = f->fd;
+		goto clear_sealing;
+	}
 	*out = f;
 	return 0;
 
-wipe_key:
-	aead_key_wipe(&f->key);
+clear_sealing:
+	sealing_clear(&f->sealing);
 free_file:
 	free(f);
 	return err;
-}
-
-void pagefile_unlink(struct pagefile *f)
-{
-	if (!f->name)
-		return;
-	/* Who removed it before us did what we want. */
-	(void)unlinkat(f->dirfd, f->name, 0);
-	free(f->name);
-	f->name = NULL;
 }
 
 void pagefile_close(struct pagefile *f)
 {
 	if (!f)
 		return;
-	pagefile_unlink(f);
 	close(f->fd); /* the space is free before others may take it */
 	pagetable_clear(&f->table);
 	budget_trim(f);
 	plainmem_unmap(f->buffer, PAGEFILE_PAGE, f->buffer_len);
-	aead_key_wipe(&f->key);
+	sealing_clear(&f->sealing);
 	free(f);
 }

@@ -5,12 +5,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cache/sealing.h"
 #include "crypto/bytes.h"
 
 struct aead_key;
 struct budget;
 
-#define PAGEFILE_PAGE ((size_t)64 << 10) /* plaintext bytes a page */
+#define PAGEFILE_PAGE SEALING_PAGE
 #define PAGEFILE_MAX  ((uint64_t)1 << 43) /* plaintext bytes a file: 8 TiB */
 
 /*
@@ -26,14 +27,13 @@ struct budget;
 struct pagefile;
 
 /*
- * Create one under `dirfd`: with mode 0600 and `name`, which must not exist
- * and goes with pagefile_close(); or with no name at all if `name` is NULL.
- * Its key is derived from `master` and dies with it.  Disk space is taken from
- * `budget` before it is used, and given back by truncation and closing.
- * `dirfd` and `budget` are borrowed until then.  0 or -errno.
+ * Create one, without a name, on the disk of `dirfd`.  Its key is derived from
+ * `master` and dies with it.  Disk space is taken from `budget` before it is
+ * used, and given back by truncation and closing; `budget` is borrowed until
+ * then.  0 or -errno.
  */
 MUST_CHECK int pagefile_create(struct pagefile **out, int dirfd,
-			       const char *name, const struct aead_key *master,
+			       const struct aead_key *master,
 			       struct budget *budget);
 
 /*
@@ -62,13 +62,6 @@ MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
  * that will not be written for a while.  0; -ENOMEM or -EIO, and it stays.
  */
 MUST_CHECK int pagefile_settle(struct pagefile *f);
-
-/*
- * Remove the name now; the file lives on until it is closed.  Nothing happens
- * if it has none (any more).  Not at the same time as another call that
- * writes or closes; readers do not mind.
- */
-void pagefile_unlink(struct pagefile *f);
 
 /*
  * Bytes of budget that a file of `len` bytes, written without holes, needs.

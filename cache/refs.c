@@ -8,7 +8,6 @@
 #include "cache/pagefile.h"
 #include "cache/plainmem.h"
 #include "cache/refs_private.h"
-#include "cache/refs_read.h"
 
 int refs_open(struct refs **out, const struct refs_conf *conf)
 {
@@ -17,46 +16,37 @@ int refs_open(struct refs **out, const struct refs_conf *conf)
 
 	if (!r)
 		return -ENOMEM;
-	err = aead_key_derive(&r->name_key, conf->key, "dg ref name v1", NULL,
-			      0);
+	err = cachekey_new(&r->key, conf->key);
 	if (err) {
 		free(r);
 		return err;
 	}
-	r->dirfd = conf->dirfd;
-	r->key = conf->key;
-	r->space[DISK].max = conf->disk_max;
-	r->space[MEMORY].max = conf->memory_max;
-	r->memory_idle_max = conf->memory_idle_max;
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->change, NULL);
+	r->backend = conf->backend;
+	r->texts = conf->texts;
+	r->spill_dirfd = conf->spill_dirfd;
+	r->spill = conf->spill;
+	r->log = conf->log;
+	(void)pthread_mutex_init(&r->lock, NULL);
+	(void)pthread_cond_init(&r->change, NULL);
 	*out = r;
 	return 0;
-}
-
-/* With the lock. */
-static void drop_all_idle(struct refs *r)
-{
-	while (r->oldest) {
-		struct entry *e = r->oldest;
-
-		entry_wake(r, e);
-		entry_drop(r, e);
-	}
 }
 
 void refs_close(struct refs *r)
 {
 	if (!r)
 		return;
-	pthread_mutex_lock(&r->lock);
-	drop_all_idle(r);
-	assert(!r->stats.entries);
-	pthread_mutex_unlock(&r->lock);
-	pthread_cond_destroy(&r->change);
-	pthread_mutex_destroy(&r->lock);
-	aead_key_wipe(&r->name_key);
+	assert(!r->held);
+	(void)pthread_cond_destroy(&r->change);
+	(void)pthread_mutex_destroy(&r->lock);
+	cachekey_put(r->key);
 	free(r);
+}
+
+static struct entry **bucket_of(struct refs *r,
+				const uint8_t digest[DIGEST_LEN])
+{
+	return &r->buckets[le32_get(digest) % REFS_BUCKETS];
 }
 
 /*
@@ -66,7 +56,7 @@ void refs_close(struct refs *r)
 static struct entry *find(struct refs *r, const uint8_t digest[DIGEST_LEN],
 			  uint64_t len)
 {
-	struct entry *e = r->buckets[le32_get(digest) % REFS_BUCKETS];
+	struct entry *e = *bucket_of(r, digest);
 
 	while (e &&
 	       (e->len != len || memcmp(e->digest, digest, DIGEST_LEN) != 0))
@@ -78,7 +68,7 @@ static struct entry *find(struct refs *r, const uint8_t digest[DIGEST_LEN],
 static struct entry *entry_new(struct refs *r, const uint8_t digest[DIGEST_LEN],
 			       uint64_t len)
 {
-	struct entry **bucket = &r->buckets[le32_get(digest) % REFS_BUCKETS];
+	struct entry **bucket = bucket_of(r, digest);
 	struct entry *e = calloc(1, sizeof(*e));
 
 	if (!e)
@@ -88,21 +78,39 @@ static struct entry *entry_new(struct refs *r, const uint8_t digest[DIGEST_LEN],
 	e->state = FETCHING;
 	e->holders = 1;
 	e->listed = 1;
+	e->key = cachekey_hold(r->key);
 	e->chain = *bucket;
 	*bucket = e;
-	r->stats.entries++;
+	r->held++;
 	return e;
 }
 
-/* With the lock, which may be dropped in between. */
+void entry_unlist(struct refs *r, struct entry *e)
+{
+	struct entry **p = bucket_of(r, e->digest);
+
+	if (!e->listed)
+		return;
+	while (*p != e)
+		p = &(*p)->chain;
+	*p = e->chain;
+	e->chain = NULL;
+	e->listed = 0;
+}
+
+/* With the lock, which is dropped meanwhile. */
 static void entry_put(struct refs *r, struct entry *e)
 {
 	if (--e->holders)
 		return;
-	if (e->listed && e->keep && e->state == READY)
-		entry_idle(r, e);
-	else
-		entry_drop(r, e);
+	entry_unlist(r, e);
+	(void)pthread_mutex_unlock(&r->lock);
+	entry_empty(r, e);
+	(void)pthread_mutex_lock(&r->lock);
+	r->held--;
+	r->pending -= e->pending != 0;
+	cachekey_put(e->key);
+	free(e);
 }
 
 /* With the lock: hold an entry that is there, and wait until it is READY. */
@@ -110,10 +118,9 @@ static int entry_join(struct refs *r, struct entry *e)
 {
 	int err = 0;
 
-	if (!e->holders++)
-		entry_wake(r, e);
+	e->holders++;
 	while (e->state == FETCHING)
-		pthread_cond_wait(&r->change, &r->lock);
+		(void)pthread_cond_wait(&r->change, &r->lock);
 	if (e->state == FAILED) {
 		err = e->err;
 		entry_put(r, e);
@@ -123,27 +130,51 @@ static int entry_join(struct refs *r, struct entry *e)
 	return err;
 }
 
+/*
+ * With the lock, dropped meanwhile: others of this machine may have what was
+ * fetched, unless it is to be dropped, which may be decided at any moment.
+ */
+static void entry_publish(struct refs *r, struct entry *e)
+{
+	const struct backend_ops *ops = r->backend->ops;
+	int once = e->dropping;
+
+	(void)pthread_mutex_unlock(&r->lock);
+	/* If it cannot be, it is used all the same, and goes when it is put. */
+	if (ops->publish(r->backend, e->cached, once))
+		once = 1;
+	(void)pthread_mutex_lock(&r->lock);
+	r->pending -= e->pending != 0;
+	e->pending = 0;
+	if (e->dropping && !once) {
+		(void)pthread_mutex_unlock(&r->lock);
+		ops->doom(r->backend, e->cached, 0);
+		(void)pthread_mutex_lock(&r->lock);
+	}
+}
+
 /* With the lock, dropped while it fetches: make a new entry READY or FAILED. */
 static int entry_fetch(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
 		       void *fetch_arg)
 {
-	int err;
+	int err, fetched = 0;
 
-	r->stats.misses++;
-	pthread_mutex_unlock(&r->lock);
-	err = entry_fill(r, e, fetch, fetch_arg);
-	pthread_mutex_lock(&r->lock);
+	(void)pthread_mutex_unlock(&r->lock);
+	err = entry_fill(r, e, fetch, fetch_arg, &fetched);
+	(void)pthread_mutex_lock(&r->lock);
 
+	if (!err && fetched && e->place == PLACE_CACHED)
+		entry_publish(r, e);
 	if (err) {
 		e->state = FAILED;
 		e->err = err;
 		entry_unlist(r, e); /* who comes now tries again */
 	} else {
 		e->state = READY;
-		if (!e->listed && e->file) /* cleared meanwhile */
-			pagefile_unlink(e->file);
+		if (!fetched)
+			r->stats.hits++;
 	}
-	pthread_cond_broadcast(&r->change);
+	(void)pthread_cond_broadcast(&r->change);
 	if (err)
 		entry_put(r, e);
 	return err;
@@ -161,7 +192,7 @@ int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
 	ref = calloc(1, sizeof(*ref));
 	if (!ref)
 		return -ENOMEM;
-	pthread_mutex_lock(&r->lock);
+	(void)pthread_mutex_lock(&r->lock);
 	e = find(r, digest, len);
 	if (e) {
 		err = entry_join(r, e);
@@ -170,14 +201,14 @@ int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
 		if (e)
 			err = entry_fetch(r, e, fetch, fetch_arg);
 	}
-	pthread_mutex_unlock(&r->lock);
+	(void)pthread_mutex_unlock(&r->lock);
 	if (err) {
 		free(ref);
 		return err;
 	}
 	ref->refs = r;
 	ref->entry = e;
-	pthread_mutex_init(&ref->lock, NULL);
+	(void)pthread_mutex_init(&ref->lock, NULL);
 	*out = ref;
 	return 0;
 }
@@ -189,13 +220,13 @@ void ref_put(struct ref *ref)
 	if (!ref)
 		return;
 	r = ref->refs;
-	pthread_mutex_lock(&r->lock);
+	text_put(r->texts, ref->text);
+	(void)pthread_mutex_lock(&r->lock);
 	entry_put(r, ref->entry);
-	refs_trim_memory(r);
-	pthread_mutex_unlock(&r->lock);
-	plainmem_unmap(ref->pages, REF_SLOTS * PAGEFILE_PAGE,
-		       ref->slots_used * PAGEFILE_PAGE);
-	pthread_mutex_destroy(&ref->lock);
+	(void)pthread_mutex_unlock(&r->lock);
+	plainmem_unmap(ref->pages, REF_SLOTS * SEALING_PAGE,
+		       ref->slots_used * SEALING_PAGE);
+	(void)pthread_mutex_destroy(&ref->lock);
 	free(ref);
 }
 
@@ -209,37 +240,107 @@ uint64_t ref_length(const struct ref *ref)
 	return ref->entry->len;
 }
 
+/*
+ * With the lock: nobody joins what is held now, and it is not kept.  The
+ * backend does that for what it has already published.
+ */
+static void disown_all(struct refs *r)
+{
+	for (size_t i = 0; i < REFS_BUCKETS; i++)
+		while (r->buckets[i]) {
+			struct entry *e = r->buckets[i];
+
+			entry_unlist(r, e);
+			e->dropping = 1;
+			if (e->state == FETCHING || e->place != PLACE_CACHED) {
+				e->pending = 1;
+				r->pending++;
+			}
+		}
+}
+
 void refs_clear(struct refs *r)
 {
-	pthread_mutex_lock(&r->lock);
+	(void)pthread_mutex_lock(&r->lock);
 	r->stats.clears++;
-	for (size_t i = 0; i < REFS_BUCKETS; i++) {
-		for (struct entry *e = r->buckets[i], *next; e; e = next) {
-			next = e->chain;
-			if (!e->holders)
-				continue;
-			e->clearing = 1;
-			r->stats.clear_pending++;
-			entry_unlist(r, e);
-		}
-	}
-	/* What is left is idle; this lets go of the lock, so it comes last. */
-	drop_all_idle(r);
-	pthread_mutex_unlock(&r->lock);
+	disown_all(r);
+	(void)pthread_mutex_unlock(&r->lock);
+	r->backend->ops->clear(r->backend);
+	texts_clear(r->texts);
+}
+
+int refs_rotate(struct refs *r, const struct aead_key *key)
+{
+	struct cachekey *fresh, *old;
+	int err = cachekey_new(&fresh, key);
+
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&r->lock);
+	old = r->key;
+	r->key = fresh;
+	r->stats.rotations++;
+	disown_all(r);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (memcmp(cachekey_id(old), cachekey_id(fresh), CACHEKEY_ID_LEN) != 0)
+		r->backend->ops->retire(r->backend, old);
+	cachekey_put(old);
+	return 0;
+}
+
+void refs_retire(struct refs *r)
+{
+	struct cachekey *key;
+
+	(void)pthread_mutex_lock(&r->lock);
+	key = cachekey_hold(r->key);
+	(void)pthread_mutex_unlock(&r->lock);
+	r->backend->ops->retire(r->backend, key);
+	cachekey_put(key);
+}
+
+void refs_shed(struct refs *r, int all)
+{
+	struct backend_stats s = { 0 };
+
+	texts_drop_idle(r->texts);
+	r->backend->ops->stats(r->backend, &s);
+	(void)r->backend->ops->evict(r->backend, all ? UINT64_MAX : s.bytes / 2,
+				     EVICT_MEMORY);
+}
+
+uint64_t refs_evict(struct refs *r, uint64_t bytes)
+{
+	return r->backend->ops->evict(r->backend, bytes, EVICT_DISK);
+}
+
+int refs_list(struct refs *r, backend_list_fn *fn, void *arg)
+{
+	struct cachekey *key;
+	int err;
+
+	(void)pthread_mutex_lock(&r->lock);
+	key = cachekey_hold(r->key);
+	(void)pthread_mutex_unlock(&r->lock);
+	err = r->backend->ops->list(r->backend, key, fn, arg);
+	cachekey_put(key);
+	return err;
 }
 
 void refs_stats(struct refs *r, struct refs_stats *out)
 {
-	uint64_t idle = 0;
+	struct backend_stats backend = { 0 };
+	struct texts_stats texts;
 
-	pthread_mutex_lock(&r->lock);
-	for (const struct entry *e = r->oldest; e; e = e->newer)
-		idle++;
+	r->backend->ops->stats(r->backend, &backend);
+	texts_stats(r->texts, &texts);
+	(void)pthread_mutex_lock(&r->lock);
 	*out = r->stats;
-	out->bytes = r->space[DISK].used;
-	out->limit = r->space[DISK].max;
-	out->memory_bytes = r->space[MEMORY].used;
-	out->memory_limit = r->space[MEMORY].max;
-	out->in_use = r->stats.entries - idle;
-	pthread_mutex_unlock(&r->lock);
+	backend.clear_pending += r->pending;
+	backend.corruptions += r->corruptions;
+	out->in_use = r->held;
+	(void)pthread_mutex_unlock(&r->lock);
+	out->backend = backend;
+	out->memory_bytes = texts.bytes;
+	out->memory_limit = texts.limit;
 }

@@ -4,28 +4,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache/backend.h"
 #include "crypto/bytes.h"
 #include "crypto/digest.h"
 
 struct aead_key;
+struct budget;
 struct delta_index;
+struct texts;
 
 /*
- * References by digest: sealed on disk, up to a byte budget and then least
- * recently used first; plain in memory (mapped, out of core dumps) only as
- * long as someone encodes against one, and a little longer within the memory
- * budget so that the next file of a series finds it ready.
+ * References by digest.  They are kept sealed by a backend; here is who holds
+ * which of them in this process, and one fetch for all who want the same.
  * Thread-safe.
  */
 struct refs;
 struct ref; /* one reference, held */
 
 struct refs_conf {
-	int dirfd; /* borrowed: where the sealed files go */
-	const struct aead_key *key; /* borrowed */
-	uint64_t disk_max; /* bytes on disk */
-	uint64_t memory_max; /* bytes mapped, text and index together */
-	uint64_t memory_idle_max; /* of these, for references nobody holds */
+	struct cache_backend *backend; /* borrowed */
+	struct texts *texts; /* borrowed */
+	const struct aead_key *key; /* the master key; copied */
+	/* Where those that the backend has no room for are while they are held. */
+	int spill_dirfd; /* borrowed */
+	struct budget *spill; /* borrowed: bounds them */
+	struct cache_log log;
 };
 
 /* Takes the next bytes of a reference, in order.  0 or -errno. */
@@ -39,11 +42,11 @@ typedef int refs_sink_fn(void *sink_arg, const void *data, size_t len);
 typedef int refs_fetch_fn(void *arg, refs_sink_fn *sink, void *sink_arg);
 
 struct refs_stats {
-	uint64_t bytes, limit; /* on disk; what is beyond it is not counted */
-	uint64_t memory_bytes, memory_limit;
-	uint64_t entries, in_use, clear_pending;
-	uint64_t hits, misses, evictions, clears;
-	uint64_t corruptions; /* pages that did not authenticate */
+	struct backend_stats backend;
+	uint64_t memory_bytes, memory_limit; /* of the texts */
+	uint64_t in_use; /* held by this process */
+	uint64_t hits, misses, clears, rotations;
+	uint64_t unkept; /* fetched, and too large to keep */
 	uint64_t fetched_bytes;
 };
 
@@ -51,12 +54,12 @@ MUST_CHECK int refs_open(struct refs **out, const struct refs_conf *conf);
 void refs_close(struct refs *r); /* no reference may still be held; NULL-safe */
 
 /*
- * Hold the reference of `len` bytes with this digest, from disk or `fetch`.
- * What is fetched is checked against length and digest.  One that does not fit
- * the cache even when everything idle is evicted is used through a nameless
- * sealed file beyond the budget and not kept; where the disk is full it is
- * held in memory if that budget allows.  The caller gives it back with
- * ref_put().
+ * Hold the reference of `len` bytes with this digest, from the cache or
+ * `fetch`.  What is fetched is checked against length and digest.  One that
+ * does not fit the cache even when everything idle is evicted is used through
+ * a nameless sealed file and not kept; where there is no room for that either
+ * it is held in memory, sealed, if the texts' budget allows.  The caller gives
+ * it back with ref_put().
  *
  * 0; -EBADMSG if the bytes do not match; -ENOSPC; -ENOMEM; -EIO; -EFBIG; or
  * what `fetch` returned.  All who waited for one fetch get the same.
@@ -77,21 +80,38 @@ uint64_t ref_length(const struct ref *ref);
 MUST_CHECK int ref_read(struct ref *ref, void *buf, size_t len, uint64_t off);
 
 /*
- * All its bytes, in memory until ref_put(); shared.  Takes the room of their
- * index too.  0; -ENOMEM if the memory budget has no room even after what is
- * idle was dropped; or ref_read()'s errors.
+ * All its bytes, in memory until ref_put(); shared.  0; -ENOMEM if the texts'
+ * budget has no room; or ref_read()'s errors.
  */
 MUST_CHECK int ref_text(struct ref *ref, const uint8_t **out);
 
-/*
- * The encoder's index of them, built at the first call, shared, and kept with
- * them.  Where the memory budget is too small for all of it, it is sparser.
- * As ref_text().
- */
+/* The encoder's index of them.  0 or as ref_text(). */
 MUST_CHECK int ref_index(struct ref *ref, const struct delta_index **out);
 
 /* Drop what is not in use at once, the rest when it is put back. */
 void refs_clear(struct refs *r);
+
+/*
+ * From now on everything is sealed under this master key, which is copied;
+ * what is sealed under the one before is dropped, as by refs_clear().  Who
+ * reads it reads on.  0, -ENOMEM or -EIO: then nothing has changed.
+ */
+MUST_CHECK int refs_rotate(struct refs *r, const struct aead_key *key);
+
+/* Drop all that is sealed under the present key and not in use. */
+void refs_retire(struct refs *r);
+
+/*
+ * Give up memory that nobody uses: plain texts, and of a cache in memory all,
+ * or half without `all`.
+ */
+void refs_shed(struct refs *r, int all);
+
+/* Drop idle ones from the disk for `bytes` or more.  Bytes dropped. */
+uint64_t refs_evict(struct refs *r, uint64_t bytes);
+
+/* What is kept under the present key. */
+MUST_CHECK int refs_list(struct refs *r, backend_list_fn *fn, void *arg);
 void refs_stats(struct refs *r, struct refs_stats *out);
 
 #endif

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "cache/pagefile.h"
+#include "cache/diskio.h"
 #include "cache/plainmem.h"
+#include "cache/reffile.h"
 
-#define NAME_BYTES 16 /* of the keyed digest that a file is named by */
-#define FS_BLOCK   ((uint64_t)4096)
-#define FS_MAPS    ((uint64_t)64 << 20) /* bytes that such a block maps */
+#define STEP ((size_t)256 << 10) /* bytes moved at once */
 
 struct fill {
 	struct refs *r;
@@ -18,150 +18,171 @@ struct fill {
 	int err; /* the first of ours, in case the fetch loses it */
 };
 
-/* What a file adds to `du`: the directory entry and the maps are in it. */
-static uint64_t disk_need(uint64_t len)
+static void give(struct refs *r, enum place place, uint64_t n)
 {
-	return pagefile_cost(len) + FS_BLOCK * (1 + len / FS_MAPS);
+	if (place == PLACE_SPILLED)
+		budget_give(r->spill, n);
+	else
+		texts_give(r->texts, n);
 }
 
-/* A name that tells nothing of the content to who has not the key. */
-static int name_make(struct refs *r, const struct entry *e,
-		     char name[2 * NAME_BYTES + 1])
+void entry_empty(struct refs *r, struct entry *e)
 {
-	uint8_t text[DIGEST_LEN + 16], sum[DIGEST_LEN];
-	uint64_t serial;
+	if (e->cached)
+		r->backend->ops->put(r->backend, e->cached);
+	else
+		reffile_close(e->file);
+	if (e->held)
+		give(r, e->place, e->held);
+	e->cached = NULL;
+	e->file = NULL;
+	e->held = 0;
+}
+
+/* Room from a budget, taken before it is used; in e->held. */
+static int room_take(struct fill *f, enum place place)
+{
+	uint64_t size = reffile_size(f->e->len), cost;
 	int err;
 
-	pthread_mutex_lock(&r->lock);
-	serial = r->serial++; /* its predecessor may not be gone yet */
-	pthread_mutex_unlock(&r->lock);
-	memcpy(text, e->digest, DIGEST_LEN);
-	le64_put(text + DIGEST_LEN, e->len);
-	le64_put(text + DIGEST_LEN + 8, serial);
-	err = digest_hmac(r->name_key.bytes, AEAD_KEY_LEN, text, sizeof(text),
-			  sum);
+	cost = medium_memory_cost(size);
+	if (place == PLACE_SPILLED)
+		err = budget_take(f->r->spill, cost);
+	else
+		err = texts_take(f->r->texts, cost);
 	if (!err)
-		hex_encode(name, sum, NAME_BYTES);
+		f->e->held = cost;
 	return err;
 }
 
-/* The entry's parts go back; the counts of refs.space follow. */
-static void entry_empty(struct refs *r, struct entry *e)
+static int medium_make(struct fill *f, enum place place, struct medium *m)
 {
-	if (e->file) {
-		pagefile_close(e->file);
-		budget_clear(&e->room);
-		e->file = NULL;
+	uint64_t size = reffile_size(f->e->len);
+	int fd, err;
+
+	if (place == PLACE_MEMORY)
+		return medium_memory(m, size);
+	fd = diskio_nameless(f->r->spill_dirfd);
+	if (fd < 0)
+		return fd;
+	err = diskio_reserve(fd, 0, size);
+	if (err) {
+		(void)close(fd);
+		return err;
 	}
-	if (e->held[DISK])
-		refs_give(r, DISK, e->held[DISK]);
-	e->held[DISK] = 0;
+	*m = medium_file(fd);
+	return 0;
 }
 
-static void memory_empty(struct refs *r, struct entry *e)
+/* In one of the places where nothing is kept. */
+static int place_private(struct fill *f, enum place place)
 {
-	uint8_t *text = atomic_load(&e->text);
+	struct entry *e = f->e;
+	struct medium m;
+	int err;
 
-	if (!text)
-		return;
-	text_free(text, e->len, NULL);
-	atomic_store(&e->text, NULL);
-	refs_give(r, MEMORY, e->held[MEMORY]);
-	e->held[MEMORY] = 0;
+	err = room_take(f, place);
+	if (err)
+		return err;
+	err = medium_make(f, place, &m);
+	if (err)
+		goto give_room;
+	err = reffile_new(&e->file, &m, e->key, e->digest, e->len);
+	if (err)
+		goto close_medium;
+	e->place = place;
+	return 0;
+
+close_medium:
+	medium_close(&m);
+give_room:
+	give(f->r, place, e->held);
+	e->held = 0;
+	return err;
 }
 
-/* The disk is full: move what has come to memory, and go on there. */
-static int move_to_memory(struct fill *f)
+static void too_large(struct fill *f)
 {
 	struct refs *r = f->r;
-	struct entry *e = f->e;
-	size_t len = e->len ? (size_t)e->len : 1;
-	uint8_t *text;
-	ssize_t n;
-	int err;
 
-	err = refs_take(r, MEMORY, len);
-	if (err)
-		return err;
-	text = plainmem_map(len);
-	if (!text) {
-		err = -ENOMEM;
-		goto give_memory;
-	}
-	if (e->file) {
-		n = pagefile_pread(e->file, text, (size_t)f->got, 0);
-		if (n < 0 || (uint64_t)n != f->got) {
-			err = n < 0 ? (int)n : -EIO;
-			goto unmap;
-		}
-	}
-	entry_empty(r, e);
-	e->held[MEMORY] = len;
-	atomic_store(&e->text, text);
-	return 0;
+	(void)pthread_mutex_lock(&r->lock);
+	r->stats.unkept++;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (r->log.on)
+		r->log.on(r->log.arg, CACHE_TOO_LARGE, f->e->len);
+}
 
-unmap:
-	plainmem_unmap(text, len, (size_t)f->got);
-give_memory:
-	refs_give(r, MEMORY, len);
+/* In the next place that has room, from `place` on.  0 or why the last has
+ * none; -ENOSPC where it is for want of room. */
+static int place_next(struct fill *f, enum place place)
+{
+	int err = -ENOSPC;
+
+	for (; place < PLACES; place++) {
+		err = place_private(f, place);
+		if (!err)
+			return 0;
+	}
+	return err == -ENOMEM ? -ENOSPC : err;
+}
+
+/* 0: it is there.  1: it is to be filled. */
+static int place_first(struct fill *f)
+{
+	struct backend_want want = { .key = f->e->key,
+				     .digest = f->e->digest,
+				     .len = f->e->len };
+	struct refs *r = f->r;
+	int found = r->backend->ops->get(r->backend, &want, &f->e->cached);
+
+	if (found >= 0) {
+		f->e->place = PLACE_CACHED;
+		f->e->file = f->e->cached->file;
+		return found;
+	}
+	/* A cache that does not work must not keep anybody from reading. */
+	f->e->cached = NULL;
+	if (found == -ENOSPC)
+		too_large(f);
+	found = place_next(f, PLACE_SPILLED);
+	return found ? found : 1;
+}
+
+/* What has come so far, from one file to the end of another. */
+static int copy(struct reffile *from, struct reffile *to, uint64_t len)
+{
+	uint8_t *buf = plainmem_map(STEP);
+	int err = buf ? 0 : -ENOMEM;
+
+	for (uint64_t off = 0; !err && off < len;) {
+		size_t n = len - off < STEP ? (size_t)(len - off) : STEP;
+
+		err = reffile_read(from, buf, n, off);
+		if (!err)
+			err = reffile_append(to, buf, n);
+		off += n;
+	}
+	plainmem_unmap(buf, STEP, buf ? STEP : 0);
 	return err;
 }
 
-/* Make room on a disk that is full for other reasons than this cache's. */
-static int disk_or_memory(struct fill *f)
+/* The disk did not take it, room or not: go on in the next place. */
+static int relocate(struct fill *f, const void *data, size_t len)
 {
-	return refs_evict_one(f->r) ? 0 : move_to_memory(f);
-}
+	struct entry before = *f->e, *e = f->e;
+	int err = -ENOSPC;
 
-static int file_create(struct fill *f)
-{
-	char name[2 * NAME_BYTES + 1];
-	struct entry *e = f->e;
-	uint64_t need = disk_need(e->len);
-	int err;
-
-	err = name_make(f->r, e, name);
-	if (err)
-		return err;
-	/* A miss of the budget is no error: then it is not kept. */
-	e->keep = !refs_take(f->r, DISK, need);
-	e->held[DISK] = e->keep ? need : 0;
-	budget_init(&e->room, e->keep ? need : UINT64_MAX);
-	err = pagefile_create(&e->file, f->r->dirfd, e->keep ? name : NULL,
-			      f->r->key, &e->room);
-	if (err) {
-		budget_clear(&e->room);
-		entry_empty(f->r, e);
-	}
+	e->cached = NULL;
+	e->file = NULL;
+	e->held = 0;
+	if (before.place < PLACE_MEMORY)
+		err = place_next(f, before.place + 1);
+	if (!err)
+		err = copy(before.file, e->file, f->got);
+	if (!err)
+		err = reffile_append(e->file, data, len);
+	entry_empty(f->r, &before);
 	return err;
-}
-
-static int place_open(struct fill *f)
-{
-	int err = file_create(f);
-
-	while (err == -ENOSPC) {
-		err = disk_or_memory(f);
-		if (err || atomic_load(&f->e->text))
-			break;
-		err = file_create(f);
-	}
-	return err;
-}
-
-static int place_write(struct fill *f, const void *data, size_t len)
-{
-	while (!atomic_load(&f->e->text)) {
-		int err = pagefile_pwrite(f->e->file, data, len, f->got);
-
-		if (err != -ENOSPC)
-			return err;
-		err = disk_or_memory(f);
-		if (err)
-			return err;
-	}
-	memcpy(atomic_load(&f->e->text) + f->got, data, len);
-	return 0;
 }
 
 static int sink(void *arg, const void *data, size_t len)
@@ -176,14 +197,16 @@ static int sink(void *arg, const void *data, size_t len)
 	}
 	f->err = digest_update(f->sum, data, len);
 	if (!f->err)
-		f->err = place_write(f, data, len);
+		f->err = reffile_append(f->e->file, data, len);
+	if (f->err == -ENOSPC || f->err == -EIO)
+		f->err = relocate(f, data, len);
 	if (!f->err)
 		f->got += len;
 	return f->err;
 }
 
 /* All has come: is it what was asked for? */
-static int check(struct fill *f)
+static int finish(struct fill *f)
 {
 	uint8_t sum[DIGEST_LEN];
 	int err;
@@ -195,37 +218,54 @@ static int check(struct fill *f)
 		return err;
 	if (!bytes_equal(sum, f->e->digest, DIGEST_LEN))
 		return -EBADMSG;
-	return f->e->file ? pagefile_settle(f->e->file) : 0;
+	return reffile_finish(f->e->file);
+}
+
+/* From memory, if an encoder has it there in the clear; -ENOENT. */
+static int fill_from_text(struct fill *f)
+{
+	struct text *x;
+	int err = texts_find(f->r->texts, f->e->digest, f->e->len, &x);
+
+	if (err)
+		return err;
+	err = sink(f, text_bytes(x), (size_t)f->e->len);
+	text_put(f->r->texts, x);
+	return err;
 }
 
 int entry_fill(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
-	       void *fetch_arg)
+	       void *fetch_arg, int *fetched)
 {
 	struct fill f = { .r = r, .e = e, .sum = digest_new() };
-	int err;
+	int found, err;
 
 	if (!f.sum)
 		return -ENOMEM;
-	e->keep = 1;
-	err = place_open(&f);
-	if (err)
-		goto free_sum;
-	err = fetch(fetch_arg, sink, &f);
+	found = place_first(&f);
+	if (found <= 0) {
+		digest_free(f.sum);
+		return found;
+	}
+	*fetched = 1;
+	err = fill_from_text(&f);
+	if (err == -ENOENT) {
+		(void)pthread_mutex_lock(&r->lock);
+		r->stats.misses++;
+		(void)pthread_mutex_unlock(&r->lock);
+		err = fetch(fetch_arg, sink, &f);
+		(void)pthread_mutex_lock(&r->lock);
+		r->stats.fetched_bytes += f.got;
+		(void)pthread_mutex_unlock(&r->lock);
+	}
 	if (f.err)
 		err = f.err;
 	else if (err > 0)
 		err = -EIO; /* not the contract; never a success */
 	if (!err)
-		err = check(&f);
-	if (err) {
+		err = finish(&f);
+	if (err)
 		entry_empty(r, e);
-		memory_empty(r, e);
-	}
-
-	pthread_mutex_lock(&r->lock);
-	r->stats.fetched_bytes += f.got;
-	pthread_mutex_unlock(&r->lock);
-free_sum:
 	digest_free(f.sum);
 	return err;
 }

@@ -2,106 +2,93 @@
 #define CACHE_REFS_PRIVATE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
+#include "cache/backend.h"
 #include "cache/budget.h"
+#include "cache/cachekey.h"
 #include "cache/refs.h"
-#include "crypto/aead.h"
+#include "cache/sealing.h"
+#include "cache/texts.h"
 
 #define REFS_BUCKETS 1024
 
-enum space { DISK, MEMORY, SPACES };
-
-/*
- * What one kind of space is used for: used = in use + idle + dropping.
- * `dropping` is on its way back: already out of the table, not yet freed.
- */
-struct refs_space {
-	uint64_t max, used, idle, dropping;
+/* Where the sealed bytes of an entry are, and what they are taken from. */
+enum place {
+	PLACE_CACHED, /* the backend */
+	PLACE_SPILLED, /* refs.spill */
+	PLACE_MEMORY, /* the texts' budget */
+	PLACES
 };
 
 /*
- * One reference.  All is guarded by refs.lock but what is said to be constant
- * while the entry is READY and held: that is read without.
+ * One reference that is held.  All is guarded by refs.lock but what is said to
+ * be constant while the entry is READY: that is read without.
  */
 struct entry {
 	struct entry *chain; /* next in the same bucket */
-	struct entry *older, *newer; /* among the idle ones */
 	uint8_t digest[DIGEST_LEN]; /* constant */
 	uint64_t len; /* constant */
 	enum { FETCHING, READY, FAILED } state;
 	int err; /* why FAILED */
-	unsigned holders; /* 0: idle */
-	int listed; /* in the table; if not, it goes when it is put */
-	int keep; /* stays when it is put */
-	int clearing; /* refs_clear() wants it gone */
+	unsigned holders;
+	int listed; /* in the table; if not, nobody joins */
+	int dropping; /* not to be kept when it is put */
+	int pending; /* counted in refs.pending */
 
 	/* The fetching thread's until READY, then constant. */
-	struct pagefile *file; /* NULL: in memory only */
-	struct budget room; /* lent to `file`; there iff that is */
-
-	_Atomic(uint8_t *) text; /* plainmem of len bytes (1 if that is 0) */
-	size_t index_room; /* bytes taken for the index; 0: none yet */
-	struct delta_index *index; /* of text */
-	int building; /* a thread makes text or index */
-	unsigned builds; /* made or failed so far */
-	int build_err; /* of the last one */
-
-	uint64_t held[SPACES]; /* its part of refs.space[].used */
+	enum place place;
+	struct cached *cached; /* PLACE_CACHED */
+	struct reffile *file; /* the cached one's, or of its own */
+	uint64_t held; /* bytes, of another place's budget */
+	struct cachekey *key;
 };
 
 struct refs {
-	int dirfd;
-	const struct aead_key *key;
-	struct aead_key name_key;
+	struct cache_backend *backend;
+	struct texts *texts;
+	int spill_dirfd;
+	struct budget *spill;
+	struct cache_log log;
 
 	pthread_mutex_t
 		lock; /* all below; never across data I/O or a callback */
-	pthread_cond_t change; /* fetched, built, freed */
+	pthread_cond_t change; /* fetched */
+	struct cachekey *key;
 	struct entry *buckets[REFS_BUCKETS];
-	struct entry *oldest, *newest; /* idle */
-	struct refs_space space[SPACES];
-	uint64_t memory_idle_max;
-	uint64_t serial; /* of file names */
+	uint64_t held; /* entries there are */
+	uint64_t pending; /* of them to be dropped, and not the backend's yet */
+	uint64_t corruptions; /* in other places than the backend */
 	struct refs_stats stats; /* its counters only */
 };
 
-/* refs_space.c */
+#define REF_SLOTS 16 /* pages kept open: decoders read here and there, nearby */
 
-/*
- * Take `n` bytes, dropping idle entries, oldest first, if that makes it fit;
- * if it does not, none is dropped.  0 or -ENOSPC.  Without the lock.
- */
-MUST_CHECK int refs_take(struct refs *r, enum space kind, uint64_t n);
-void refs_give(struct refs *r, enum space kind, uint64_t n);
+/* One holder of an entry. */
+struct ref {
+	struct refs *refs;
+	struct entry *entry;
+	pthread_mutex_t lock; /* below; taken before refs.lock */
+	struct text *text; /* from ref_text() on */
+	uint8_t *pages; /* plainmem of REF_SLOTS pages, from the first use on */
+	unsigned slots_used; /* the first so many have been filled */
+	uint64_t clock; /* ticks with each use of a slot */
+	struct {
+		uint64_t page; /* UINT64_MAX: none */
+		uint64_t used_at;
+	} slots[REF_SLOTS];
+};
 
-/* Drop one idle entry that is on disk.  Non-zero if there was one. */
-int refs_evict_one(struct refs *r);
-
-/*
- * With the lock, which is dropped meanwhile: let go of the plain texts of idle
- * references, oldest first, down to memory_idle_max.
- */
-void refs_trim_memory(struct refs *r);
-
-/* With the lock: into and out of the idle ones. */
-void entry_idle(struct refs *r, struct entry *e);
-void entry_wake(struct refs *r, struct entry *e);
-
-/* With the lock: out of the table, nameless; gone when it is put. */
+/* With refs.lock: out of the table; gone when it is put. */
 void entry_unlist(struct refs *r, struct entry *e);
 
 /*
- * Free an entry that nobody holds.  With the lock, which is dropped while
- * files are closed and memory is wiped.
+ * refs_fill.c: find it in the backend, or fetch it into a place and check it.
+ * *fetched is set if it was fetched.  On error it holds nothing.
  */
-void entry_drop(struct refs *r, struct entry *e);
-
-/* Wipe and free a text and its index. */
-void text_free(uint8_t *text, uint64_t len, struct delta_index *index);
-
-/* refs_fill.c: fetch into a new entry, check; on error it holds nothing. */
 MUST_CHECK int entry_fill(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
-			  void *fetch_arg);
+			  void *fetch_arg, int *fetched);
+
+/* The entry's sealed bytes go back to where they are from. */
+void entry_empty(struct refs *r, struct entry *e);
 
 #endif

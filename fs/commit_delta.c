@@ -270,6 +270,15 @@ leave:
 	return err;
 }
 
+static int fetch_and_encode(struct commit *c, const struct store_call *call,
+			    const struct reference_source *src)
+{
+	struct ref *ref;
+	int err = reference_from(c->v, call, src, &ref);
+
+	return err ? err : encode_against(c, ref);
+}
+
 static int try_candidate(struct commit *c, const struct candidate *one)
 {
 	struct store_error error = { 0 };
@@ -278,7 +287,6 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 					.etag = one->etag,
 					.len = one->len,
 					.digest = one->digest };
-	struct ref *ref;
 	int err;
 
 	if (one->is_reference) {
@@ -288,9 +296,9 @@ static int try_candidate(struct commit *c, const struct candidate *one)
 		err = reference_key(c->v, one->digest, &c->ref_key);
 	}
 	if (!err)
-		err = reference_from(c->v, &call, &src, &ref);
-	if (!err)
-		err = encode_against(c, ref);
+		err = fetch_and_encode(c, &call, &src);
+	if (err == -EBADMSG) /* a damaged page of the cache, most likely */
+		err = fetch_and_encode(c, &call, &src);
 	if (err == -ENOENT || err == -ESTALE || err == -EBADMSG)
 		choose_forget(c->dir, one->key);
 	if (err == -E2BIG)

@@ -16,7 +16,7 @@ int inode_new_spool(struct inode *i, struct pagefile **out)
 {
 	const struct volume_conf *c = &i->volume->conf;
 
-	return pagefile_create(out, c->spool_dirfd, NULL, c->key, c->spool);
+	return pagefile_create(out, c->spool_dirfd, c->key, c->spool);
 }
 
 void content_clear(struct content *c)

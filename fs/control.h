@@ -6,15 +6,15 @@
 
 #include "crypto/bytes.h"
 
-struct options;
-struct refs;
+struct localcache;
+struct settings;
 struct volume;
 
 /* What the control files are about; all borrowed. */
 struct control_context {
 	struct volume *volume;
-	struct refs *refs;
-	const struct options *options;
+	struct localcache *cache;
+	struct settings *settings;
 };
 
 /*
@@ -26,13 +26,13 @@ struct control {
 	mode_t mode; /* permission bits */
 	/* Append the content.  0 or -ENOMEM.  NULL: it reads as empty. */
 	int (*show)(const struct control_context *c, struct bytes *out);
-	/* A line without its end.  0; -EINVAL.  NULL: not writable. */
+	/* A line without its end.  0 or -errno.  NULL: not writable. */
 	int (*store)(const struct control_context *c, const char *line);
 };
 
 extern const struct control control_files[];
 extern const size_t control_files_len;
 
-#define CONTROL_LINE_MAX 256
+#define CONTROL_LINE_MAX 4200 /* a path and a word */
 
 #endif

@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include "fs/config.h"
+#include "fs/keytext.h"
 #include "fs/mount.h"
 #include "fs/options.h"
+#include "fs/settings.h"
 #include "fs/spec.h"
-
-#define SYSTEM_CONFIG "/etc/deltaglider/mount.conf"
 
 struct arguments {
 	const char *spec, *dir;
@@ -36,6 +36,7 @@ static int usage(FILE *to)
 		"  -o OPTION,...  as below, and the usual ones of mount(8)\n"
 		"  -f             check the command line, mount nothing\n"
 		"  -s -n -v       taken, as mount(8) passes them\n"
+		"  --generate-key print a new key for a shared cache\n"
 		"  --version      print the version\n"
 		"  --help         print this\n"
 		"\n"
@@ -108,7 +109,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a,
 /* The file that config= or the environment names, or the system's. */
 static int load_config(struct options *o, const struct spec *spec, char *why)
 {
-	const char *path = o->config ? o->config : SYSTEM_CONFIG;
+	const char *path = o->config ? o->config : SETTINGS_CONFIG;
 	char *copy = strdup(path);
 	int err;
 
@@ -150,8 +151,22 @@ static int run(int argc, char **argv)
 	return status;
 }
 
+static int generate_key(void)
+{
+	char text[KEYTEXT_SIZE];
+	int err = keytext_make(text);
+
+	if (err)
+		return bad("the system has no random bytes to give");
+	err = puts(text) < 0 || fflush(stdout);
+	bytes_wipe(text, sizeof(text));
+	return err ? bad("the key could not be written") : 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--generate-key"))
+		return generate_key();
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return usage(stdout);
 	if (argc == 2 &&

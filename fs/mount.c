@@ -9,44 +9,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "cache/budget.h"
 #include "cache/cachedir.h"
-#include "cache/refs.h"
-#include "crypto/aead.h"
+#include "crypto/secret.h"
 #include "fs/backend.h"
 #include "fs/daemon.h"
+#include "fs/defaults.h"
+#include "fs/localcache.h"
 #include "fs/log.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/options.h"
+#include "fs/settings.h"
 #include "fs/spec.h"
 #include "fs/volume.h"
+#include "fs/watch.h"
 #include "s3/credentials.h"
 
-#define THREADS_MAX       64
-#define CACHE_DEFAULT_MAX ((uint64_t)10 << 30)
-#define MEMORY_MIN        ((uint64_t)384 << 20)
-/* Kept for the next file of a series: so much, or a part of index_memory. */
-#define MEMORY_IDLE ((uint64_t)256 << 20)
-#define IDLE_PART   4
+#define THREADS_MAX 64
 
 struct mounted {
 	const struct mount_request *rq;
-	struct options
-		options; /* a copy with the defaults that depend on the machine */
+	struct options *options; /* the caller's, completed */
 	char dir[PATH_MAX];
 	struct daemon daemon;
 	struct backend backend;
-	struct cachedir *cachedir;
-	unsigned swept; /* left-overs that were removed */
-	struct aead_key key;
-	struct budget spool;
-	struct refs *refs;
+	struct localcache cache;
+	struct settings settings;
 	struct volume *volume;
+	struct watch *watch;
 	struct ops_context context;
 	struct fuse_session *session;
 };
@@ -57,72 +52,15 @@ static int complain(const char *why)
 	return 1;
 }
 
-/* Sizes that nobody gave: shares of this machine's disk and memory. */
-static int fill_defaults(struct mounted *m, char why[OPTION_WHY])
-{
-	struct options *o = &m->options;
-	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-	struct statvfs st;
-	uint64_t disk, room;
-
-	if (statvfs(o->cache_dir, &st)) {
-		(void)snprintf(
-			why, OPTION_WHY,
-			"cache directory %.150s: %s: make it, or give cache_dir= another",
-			o->cache_dir, strerrordesc_np(errno));
-		return -errno;
-	}
-	disk = (uint64_t)st.f_blocks * st.f_frsize;
-	room = (uint64_t)st.f_bavail * st.f_frsize;
-	if (!o->cache_size)
-		o->cache_size = disk / 10 < CACHE_DEFAULT_MAX
-					? disk / 10
-					: CACHE_DEFAULT_MAX;
-	if (!o->spool_size)
-		o->spool_size = room / 10 * 9;
-	if (!o->index_memory && pages > 0 && page > 0)
-		o->index_memory = (uint64_t)pages * (uint64_t)page / 4;
-	if (o->index_memory < MEMORY_MIN && !m->rq->options->index_memory)
-		o->index_memory = MEMORY_MIN;
-	if (!o->uid_set)
-		o->uid = getuid();
-	if (!o->gid_set)
-		o->gid = getgid();
-	return 0;
-}
-
-static int open_cache(struct mounted *m, char why[OPTION_WHY])
-{
-	struct refs_conf conf = { .key = &m->key,
-				  .disk_max = m->options.cache_size,
-				  .memory_max = m->options.index_memory,
-				  .memory_idle_max =
-					  m->options.index_memory / IDLE_PART };
-	int err;
-
-	if (conf.memory_idle_max < MEMORY_IDLE)
-		conf.memory_idle_max = MEMORY_IDLE;
-
-	err = cachedir_open(&m->cachedir, m->options.cache_dir, &m->swept, why);
-	if (err)
-		return err;
-	err = aead_key_random(&m->key);
-	if (err)
-		return err;
-	budget_init(&m->spool, m->options.spool_size);
-	conf.dirfd = cachedir_fd(m->cachedir);
-	return refs_open(&m->refs, &conf);
-}
-
 static int open_volume(struct mounted *m)
 {
-	const struct options *o = &m->options;
+	const struct options *o = m->options;
 	struct volume_conf conf = {
 		.store = m->backend.store,
-		.refs = m->refs,
-		.spool_dirfd = cachedir_fd(m->cachedir),
-		.key = &m->key,
-		.spool = &m->spool,
+		.refs = m->cache.refs,
+		.spool_dirfd = cachedir_fd(m->cache.dir),
+		.key = m->cache.spool_key,
+		.spool = &m->cache.spool,
 		.prefix = m->rq->spec->prefix,
 		.defaults = { .uid = (uid_t)o->uid,
 			      .gid = (gid_t)o->gid,
@@ -143,10 +81,8 @@ static int open_volume(struct mounted *m)
 static void close_all(struct mounted *m)
 {
 	volume_free(m->volume);
-	refs_close(m->refs);
-	budget_clear(&m->spool);
-	aead_key_wipe(&m->key);
-	cachedir_close(m->cachedir);
+	localcache_close(&m->cache);
+	settings_clear(&m->settings);
 	backend_close(&m->backend);
 }
 
@@ -166,7 +102,7 @@ static int append_escaped(struct bytes *b, const char *text)
 
 static int fuse_options(const struct mounted *m, struct bytes *out)
 {
-	const struct options *o = &m->options;
+	const struct options *o = m->options;
 	int err;
 
 	err = bytes_append_str(out, "default_permissions,subtype=deltaglider");
@@ -191,8 +127,8 @@ static int open_session(struct mounted *m)
 
 	m->context = (struct ops_context){
 		.control = { .volume = m->volume,
-			     .refs = m->refs,
-			     .options = &m->options },
+			     .cache = &m->cache,
+			     .settings = &m->settings },
 		.owner = getuid(),
 		.group = getgid(),
 		.started = (uint64_t)time(NULL),
@@ -249,8 +185,6 @@ static int run_session(struct mounted *m)
 	fuse_set_log_func(on_fuse_log);
 	if (open_session(m))
 		return complain("libfuse does not take the mount options");
-	/* Not an end: kept for reading the configuration again. */
-	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (fuse_set_signal_handlers(m->session)) {
 		(void)complain("cannot handle signals");
@@ -271,14 +205,17 @@ static int run_session(struct mounted *m)
 	if (m->backend.credentials)
 		log_info("credentials from %s",
 			 s3_credentials_source(m->backend.credentials));
-	if (m->swept)
+	if (m->cache.swept)
 		log_info(
 			"removed %u cache director%s of mounts that were killed",
-			m->swept, m->swept == 1 ? "y" : "ies");
-	err = serve(m);
+			m->cache.swept, m->cache.swept == 1 ? "y" : "ies");
+	err = watch_start(&m->watch, &m->settings, &m->cache);
+	if (!err)
+		err = serve(m);
 	if (err)
 		log_error("serving %s: %s", m->dir, strerrordesc_np(-err));
 	fuse_session_unmount(m->session);
+	watch_stop(m->watch);
 	volume_shutdown(m->volume);
 	log_info("%s unmounted from %s", m->rq->spec_text, m->dir);
 	status = err ? 1 : 0;
@@ -290,39 +227,94 @@ destroy:
 }
 
 /* .dg/config says what is in force, wherever it came from. */
-static void note_profile(struct mounted *m)
+static int note_profile(struct mounted *m)
 {
-	options_note(&m->options, "endpoint", m->backend.endpoint,
-		     OPTION_PROFILE);
-	options_note(&m->options, "region", m->backend.region, OPTION_PROFILE);
+	int err = options_note(m->options, "endpoint", m->backend.endpoint,
+			       OPTION_PROFILE);
+
+	if (!err)
+		err = options_note(m->options, "region", m->backend.region,
+				   OPTION_PROFILE);
 	/* One thread only, so far. */
-	// NOLINTNEXTLINE(concurrency-mt-unsafe)
-	options_note(&m->options, "profile", getenv("AWS_PROFILE"),
-		     OPTION_ENVIRONMENT);
+	if (!err)
+		// NOLINTNEXTLINE(concurrency-mt-unsafe)
+		err = options_note(m->options, "profile", getenv("AWS_PROFILE"),
+				   OPTION_ENVIRONMENT);
+	return err;
+}
+
+/*
+ * Nothing of the process is to be found in a core file, and no other process
+ * of the user may look into it.  Keys come later, into locked memory: what is
+ * locked is not inherited by the child that serves.
+ */
+static void keep_to_ourselves(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	if (secret_init())
+		log_warning(
+			"the system does not let keys be locked in memory (RLIMIT_MEMLOCK): they may be swapped out");
+}
+
+/* An open file for each reference and each unsaved file that is in use. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* SIGHUP is for the watcher alone, in whichever thread it would arrive. */
+static void block_hangup(void)
+{
+	sigset_t hangup;
+
+	(void)sigemptyset(&hangup);
+	(void)sigaddset(&hangup, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &hangup, NULL);
+}
+
+static int open_parts(struct mounted *m, char why[OPTION_WHY])
+{
+	int err;
+
+	err = mountpoint_check(m->rq->dir, m->dir, why);
+	if (!err)
+		err = settings_anchor(m->options);
+	if (!err)
+		err = defaults_fill(m->options, why);
+	if (!err)
+		err = backend_open(&m->backend, m->rq->spec, m->options, why);
+	if (!err)
+		err = note_profile(m);
+	if (!err)
+		err = localcache_open(&m->cache, m->options, why);
+	return err ? err : open_volume(m);
 }
 
 int mount_run(const struct mount_request *rq)
 {
-	struct mounted m = { .rq = rq, .options = *rq->options };
+	struct mounted m = { .rq = rq, .options = rq->options };
 	char why[OPTION_WHY] = "";
 	int err, status = 1;
 
-	err = daemon_start(&m.daemon, (int)m.options.foreground);
+	err = daemon_start(&m.daemon, (int)rq->options->foreground);
 	if (err)
 		return complain(strerrordesc_np(-err));
-	budget_init(&m.spool, 0);
-	log_set_level((enum log_level)m.options.log_level);
-	err = mountpoint_check(rq->dir, m.dir, why);
-	if (!err)
-		err = fill_defaults(&m, why);
-	if (!err)
-		err = backend_open(&m.backend, rq->spec, &m.options, why);
-	if (!err)
-		note_profile(&m);
-	if (!err)
-		err = open_cache(&m, why);
-	if (!err)
-		err = open_volume(&m);
+	log_set_level((enum log_level)rq->options->log_level);
+	keep_to_ourselves();
+	raise_file_limit();
+	block_hangup();
+	settings_init(&m.settings, m.options,
+		      rq->spec->local ? rq->spec->dir : rq->spec->bucket,
+		      &m.cache);
+	err = open_parts(&m, why);
 	if (err)
 		(void)complain(why[0] ? why : strerrordesc_np(-err));
 	else

@@ -16,7 +16,7 @@ struct mount_request {
 	const char *spec_text; /* as it was given, for /proc/mounts */
 	const struct spec *spec;
 	const char *dir;
-	const struct options *options;
+	struct options *options; /* completed with what was found out */
 };
 int mount_run(const struct mount_request *rq);
 

@@ -68,11 +68,15 @@ void control_open(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,
 		return;
 	}
 	b = calloc(1, sizeof(*b));
-	if (b && file->show)
+	if (!b)
+		err = -ENOMEM;
+	else if (file->show)
 		err = file->show(&c->control, b);
-	if (!b || err) {
+	if (err) {
+		if (b)
+			bytes_clear(b);
 		free(b);
-		(void)fuse_reply_err(req, ENOMEM);
+		fail(req, err);
 		return;
 	}
 	fi->fh = (uintptr_t)b;
@@ -124,7 +128,7 @@ void control_write(fuse_req_t req, const struct ops_context *c, fuse_ino_t ino,
 	line[len] = '\0';
 	err = file->store(&c->control, line);
 	if (err)
-		(void)fuse_reply_err(req, -err);
+		fail(req, err);
 	else
 		(void)fuse_reply_write(req, size);
 }

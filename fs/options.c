@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
+#include "fs/keysource.h"
 #include "fs/log.h"
 #include "fs/option_table.h"
 #include "fs/value.h"
@@ -25,33 +27,21 @@ static const char *const ignored_words[] = {
 	NULL
 };
 
-static void *field(struct options *o, const struct option_row *r)
-{
-	return (char *)o + r->offset;
-}
-
-static const void *const_field(const struct options *o,
-			       const struct option_row *r)
-{
-	return (const char *)o + r->offset;
-}
-
-static int is_string(const struct option_row *r)
-{
-	return r->kind == OPTION_STRING;
-}
-
 void options_clear(struct options *o)
 {
 	for (size_t i = 0; i < option_rows_len; i++) {
 		char **s;
 
-		if (!is_string(&option_rows[i]))
+		if (!option_is_string(&option_rows[i]))
 			continue;
-		s = field(o, &option_rows[i]);
-		if (*s)
-			bytes_wipe(*s, strlen(*s));
-		free(*s);
+		s = option_field(o, &option_rows[i]);
+		if (option_rows[i].env_only) {
+			secret_free(*s, *s ? strlen(*s) + 1 : 0);
+		} else {
+			if (*s)
+				bytes_wipe(*s, strlen(*s));
+			free(*s);
+		}
 		*s = NULL;
 	}
 }
@@ -150,6 +140,13 @@ static int assign(struct options *o, const struct option_row *r,
 	uint64_t n = 0;
 	double ratio = 0;
 
+	if (r->env_only) {
+		(void)snprintf(
+			why, OPTION_WHY,
+			"option %s: it is taken from $%s only, so that nobody sees it; or give cache_key_file=",
+			r->name, r->env[0]);
+		return -EINVAL;
+	}
 	if (parse(r, value, &n, &ratio)) {
 		const char *shown = !value      ? "nothing"
 				    : r->secret ? "..."
@@ -166,8 +163,8 @@ static int assign(struct options *o, const struct option_row *r,
 	}
 	if (o->origin[r - option_rows] > origin)
 		return 0;
-	if (is_string(r)) {
-		char **s = field(o, r), *copy = strdup(value);
+	if (option_is_string(r)) {
+		char **s = option_field(o, r), *copy = strdup(value);
 
 		if (!copy) {
 			(void)snprintf(why, OPTION_WHY, "out of memory");
@@ -178,9 +175,9 @@ static int assign(struct options *o, const struct option_row *r,
 		free(*s);
 		*s = copy;
 	} else if (r->kind == OPTION_RATIO) {
-		*(double *)field(o, r) = ratio;
+		*(double *)option_field(o, r) = ratio;
 	} else {
-		*(uint64_t *)field(o, r) = n;
+		*(uint64_t *)option_field(o, r) = n;
 	}
 	if (r->offset == offsetof(struct options, uid))
 		o->uid_set = 1;
@@ -291,129 +288,166 @@ int options_parse(struct options *o, char *list, char why[OPTION_WHY])
 	return err;
 }
 
+/* One variable's value; a bare number may have a unit of its own there. */
+static int from_environment(struct options *o, const struct option_row *r,
+			    const char *variable, const char *value,
+			    char why[OPTION_WHY])
+{
+	char with_unit[64];
+	int err;
+
+	if (r->env_unit && value[strspn(value, "0123456789")] == '\0') {
+		(void)snprintf(with_unit, sizeof(with_unit), "%.60s%s", value,
+			       r->env_unit);
+		value = with_unit;
+	}
+	err = assign(o, r, value, OPTION_ENVIRONMENT, why);
+	if (err) {
+		size_t n = strlen(why);
+
+		(void)snprintf(why + n, OPTION_WHY - n, " (from $%s)",
+			       variable);
+	}
+	return err;
+}
+
+static int take_secret(struct options *o, const struct option_row *r)
+{
+	char **s = option_field(o, r);
+	int err = keysource_take_environment(s);
+
+	if (!err && *s)
+		o->origin[r - option_rows] = OPTION_ENVIRONMENT;
+	return err;
+}
+
 int options_environment(struct options *o, char why[OPTION_WHY])
 {
 	for (size_t i = 0; i < option_rows_len; i++) {
-		for (size_t j = 0; j < 3 && option_rows[i].env[j]; j++) {
+		const struct option_row *r = &option_rows[i];
+		int err = r->env_only ? take_secret(o, r) : 0;
+
+		for (size_t j = 0; !err && !r->env_only && j < 3 && r->env[j];
+		     j++) {
 			/* Read before any thread is started. */
 			// NOLINTNEXTLINE(concurrency-mt-unsafe)
-			const char *v = getenv(option_rows[i].env[j]);
-			int err;
+			const char *v = getenv(r->env[j]);
 
 			if (!v || !*v)
 				continue;
-			err = assign(o, &option_rows[i], v, OPTION_ENVIRONMENT,
-				     why);
-			if (err) {
-				size_t n = strlen(why);
-
-				(void)snprintf(why + n, OPTION_WHY - n,
-					       " (from $%s)",
-					       option_rows[i].env[j]);
-				return err;
-			}
+			err = from_environment(o, r, r->env[j], v, why);
 			break;
 		}
-	}
-	return 0;
-}
-
-int options_help(struct bytes *out)
-{
-	for (size_t i = 0; i < option_rows_len; i++) {
-		const struct option_row *r = &option_rows[i];
-		static const char *const kinds[] = {
-			"=TEXT", "=SIZE", "=TIME", "=N", "=OCTAL", "=RATIO", ""
-		};
-		char left[64];
-		int err;
-
-		if (r->kind == OPTION_CHOICE)
-			(void)snprintf(left, sizeof(left), "%s=%s", r->name,
-				       r->choices);
-		else
-			(void)snprintf(left, sizeof(left), "%s%s", r->name,
-				       r->kind == OPTION_FLAG && r->fallback
-					       ? "=yes|no"
-					       : kinds[r->kind]);
-		err = bytes_printf(out, "  %-26s  %s", left, r->help);
-		if (!err && r->fallback)
-			err = bytes_printf(out, " [%s]", r->fallback);
-		for (size_t j = 0; !err && j < 3 && r->env[j]; j++)
-			err = bytes_printf(out, "%s$%s", j ? ", " : "; ",
-					   r->env[j]);
-		if (!err)
-			err = bytes_append_str(out, "\n");
 		if (err)
 			return err;
 	}
 	return 0;
 }
 
-static int show_value(const struct options *o, const struct option_row *r,
-		      struct bytes *out)
+enum option_origin options_origin(const struct options *o, const char *name)
 {
-	const uint64_t *n = const_field(o, r);
-	const char *const *s = const_field(o, r);
-	const double *ratio = const_field(o, r);
-
-	switch (r->kind) {
-	case OPTION_STRING:
-		if (r->secret)
-			return bytes_append_str(out, *s ? "set" : "unset");
-		return bytes_append_str(out, *s ? *s : "");
-	case OPTION_RATIO:
-		return bytes_printf(out, "%g", *ratio);
-	case OPTION_OCTAL:
-		return bytes_printf(out, "%04llo", (unsigned long long)*n);
-	case OPTION_DURATION:
-		return bytes_printf(out, "%llums", (unsigned long long)*n);
-	case OPTION_FLAG:
-		return bytes_append_str(out, *n ? "yes" : "no");
-	case OPTION_CHOICE: {
-		const char *c = r->choices;
-
-		for (uint64_t i = 0; i < *n; i++)
-			c += strcspn(c, "|") + 1;
-		return bytes_append(out, c, strcspn(c, "|"));
-	}
-	default:
-		return bytes_printf(out, "%llu", (unsigned long long)*n);
-	}
+	for (size_t i = 0; i < option_rows_len; i++)
+		if (!strcmp(option_rows[i].name, name))
+			return (enum option_origin)o->origin[i];
+	return OPTION_BUILTIN;
 }
 
-void options_note(struct options *o, const char *name, char *value,
-		  enum option_origin origin)
+static int differs(const struct options *a, const struct options *b,
+		   const struct option_row *r)
+{
+	const char *const *s = option_const_field(a, r),
+			  *const *t = option_const_field(b, r);
+
+	if (r->kind == OPTION_RATIO)
+		return memcmp(option_const_field(a, r),
+			      option_const_field(b, r), sizeof(double)) != 0;
+	if (!option_is_string(r))
+		return *(const uint64_t *)option_const_field(a, r) !=
+		       *(const uint64_t *)option_const_field(b, r);
+	return *s && *t ? strcmp(*s, *t) != 0 : *s != *t;
+}
+
+static int take_over(struct options *o, const struct options *fresh,
+		     const struct option_row *r)
+{
+	const char *const *from = option_const_field(fresh, r);
+	char **to = option_field(o, r), *copy = NULL;
+
+	if (!option_is_string(r)) {
+		*(uint64_t *)option_field(o, r) =
+			*(const uint64_t *)option_const_field(fresh, r);
+		return 0;
+	}
+	if (*from && !(copy = strdup(*from)))
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+int options_apply(struct options *o, const struct options *fresh,
+		  struct bytes *fixed)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < option_rows_len && !err; i++) {
+		const struct option_row *r = &option_rows[i];
+
+		/* Defaults are shares of what there was at the mount. */
+		if (o->origin[i] >= OPTION_ENVIRONMENT ||
+		    o->origin[i] == OPTION_PROFILE ||
+		    (!o->origin[i] && !fresh->origin[i]) ||
+		    !differs(o, fresh, r))
+			continue;
+		if (!r->live) {
+			err = bytes_printf(fixed, " %s", r->name);
+			continue;
+		}
+		err = take_over(o, fresh, r);
+		o->origin[i] = fresh->origin[i];
+	}
+	return err;
+}
+
+int options_note(struct options *o, const char *name, const char *value,
+		 enum option_origin origin)
 {
 	for (size_t i = 0; i < option_rows_len; i++) {
 		char **s;
 
 		if (strcmp(option_rows[i].name, name) != 0)
 			continue;
-		s = field(o, &option_rows[i]);
-		if (!*s && value && *value) {
-			*s = value;
-			o->origin[i] = (uint8_t)origin;
-		}
+		s = option_field(o, &option_rows[i]);
+		if (*s || !value || !*value)
+			return 0;
+		*s = strdup(value);
+		if (!*s)
+			return -ENOMEM;
+		o->origin[i] = (uint8_t)origin;
 	}
+	return 0;
 }
 
-int options_show(const struct options *o, struct bytes *out)
+int options_note_key(struct options *o, const char *file, const char *command)
 {
-	static const char *const origins[] = { "built-in",         "profile",
-					       "config [default]", "config",
-					       "environment",      "-o" };
-
 	for (size_t i = 0; i < option_rows_len; i++) {
-		int err = bytes_printf(out, "%s = ", option_rows[i].name);
+		const struct option_row *r = &option_rows[i];
+		int is_file =
+			r->offset == offsetof(struct options, cache_key_file);
+		int is_command = r->offset ==
+				 offsetof(struct options, cache_key_command);
+		const char *value = is_file ? file : command;
+		char **s = option_field(o, r), *copy = NULL;
 
-		if (!err)
-			err = show_value(o, &option_rows[i], out);
-		if (!err)
-			err = bytes_printf(out, "  # %s\n",
-					   origins[o->origin[i]]);
-		if (err)
-			return err;
+		if (r->env_only)
+			o->origin[i] = OPTION_BUILTIN; /* out of force */
+		if (!is_file && !is_command)
+			continue;
+		if (value && !(copy = strdup(value)))
+			return -ENOMEM;
+		free(*s);
+		*s = copy;
+		o->origin[i] = OPTION_CONTROL;
 	}
 	return 0;
 }

@@ -18,18 +18,28 @@ enum option_origin {
 	OPTION_CONFIG_BUCKET, /* the bucket's own section */
 	OPTION_ENVIRONMENT,
 	OPTION_COMMAND, /* -o, which is also what /etc/fstab gives */
+	OPTION_CONTROL, /* .dg/rotate_key, while it is mounted */
 };
 
 enum { OPTIONS_MAX = 48 };
+
+enum cache_backend_kind { CACHE_FILESYSTEM, CACHE_MEMORY };
 
 struct options {
 	/* Strings are owned; NULL where not set. */
 	char *endpoint, *region, *profile;
 	char *access_key_id, *secret_access_key, *session_token;
 	char *cache_dir, *config, *ca_file;
+	char *cache_key_file, *cache_key_command;
+	/* The text of the key itself; of the environment, until it is used. */
+	char *cache_key_text;
 	uint64_t path_style; /* enum s3_path_style */
 	uint64_t anonymous;
 	uint64_t part_size, cache_size, spool_size, index_memory; /* bytes */
+	uint64_t cache_memory_size, cache_min_free; /* bytes */
+	uint64_t cache_backend; /* enum cache_backend_kind */
+	uint64_t cache_keep;
+	uint64_t cache_clear_interval_ms; /* 0: never */
 	uint64_t connections;
 	uint64_t timeout_ms, attr_timeout_ms;
 	uint64_t log_level; /* enum log_level */
@@ -66,7 +76,10 @@ MUST_CHECK int options_set(struct options *o, const char *name,
 MUST_CHECK int options_parse(struct options *o, char *list,
 			     char why[OPTION_WHY]);
 
-/* Take what the environment sets. */
+/*
+ * Take what the environment sets.  A key of the cache is taken out of it, for
+ * all that it can be seen in.
+ */
 MUST_CHECK int options_environment(struct options *o, char why[OPTION_WHY]);
 
 /* Rows of the table as --help prints them. */
@@ -75,10 +88,29 @@ MUST_CHECK int options_help(struct bytes *out);
 /*
  * What was taken from an AWS profile, or from AWS_PROFILE itself, for
  * options_show().  Nothing happens where the option was set otherwise.
- * `value` is borrowed.
+ * 0 or -ENOMEM.
  */
-void options_note(struct options *o, const char *name, char *value,
-		  enum option_origin origin);
+MUST_CHECK int options_note(struct options *o, const char *name,
+			    const char *value, enum option_origin origin);
+
+/* Who set it; OPTION_BUILTIN for a name that is not in the table. */
+enum option_origin options_origin(const struct options *o, const char *name);
+
+/*
+ * Take over from `fresh` what it sets otherwise and what can be changed while
+ * mounted.  What cannot, and differs, is appended to `fixed` by name, a blank
+ * before each.  What the command line, the environment or .dg/rotate_key sets
+ * stays.  0 or -ENOMEM.
+ */
+MUST_CHECK int options_apply(struct options *o, const struct options *fresh,
+			     struct bytes *fixed);
+
+/*
+ * The cache's key is another now: of this file, or of this command, or, with
+ * both NULL, of no option.  0 or -ENOMEM.
+ */
+MUST_CHECK int options_note_key(struct options *o, const char *file,
+				const char *command);
 
 /* "name = value  # origin" a line; secrets as "set" or "unset". */
 MUST_CHECK int options_show(const struct options *o, struct bytes *out);

@@ -57,14 +57,17 @@ static int upload_reference(struct commit *c, const struct store_head *head)
 	struct store *s = c->v->conf.store;
 	struct store_source src = { .len = c->source.len, .read = read_ref };
 	struct ref *ref;
-	int err;
+	int err = -EBADMSG;
 
-	err = reference_from(c->v, &call, &from, &ref);
-	if (err)
-		return err;
-	src.arg = ref;
-	err = s->ops->put(s, c->ref_key.text, &src, head, &call, NULL);
-	ref_put(ref);
+	/* A damaged page of the cache is fetched anew, once. */
+	for (int tries = 0; err == -EBADMSG && tries < 2; tries++) {
+		err = reference_from(c->v, &call, &from, &ref);
+		if (err)
+			return err;
+		src.arg = ref;
+		err = s->ops->put(s, c->ref_key.text, &src, head, &call, NULL);
+		ref_put(ref);
+	}
 	return err;
 }
 

@@ -1,130 +1,282 @@
 #include "fs/stats.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "cache/refs.h"
+#include "cache/sealing.h"
 #include "fs/inode.h"
+#include "fs/localcache.h"
 #include "s3/client.h"
 
-struct number {
-	const char *name;
-	uint64_t v;
+/*
+ * One table for both: .dg/stats shows groups of names, .dg/metrics the same as
+ * deltaglider_GROUP_NAME, after the rules of Prometheus.
+ */
+enum kind {
+	COUNTER, /* only grows */
+	GAUGE,
+	SECONDS, /* a counter of nanoseconds, shown in seconds */
+	FLAG, /* a gauge, 0 or 1 */
+	TEXT
 };
 
-static int object(struct bytes *out, const char *name, const struct number *n,
-		  size_t len, int last)
-{
-	int err = bytes_printf(out, "  \"%s\": {\n", name);
+struct row {
+	const char *group, *name;
+	enum kind kind;
+	const char *help;
+	uint64_t v;
+	const char *text;
+};
 
-	for (size_t i = 0; !err && i < len; i++)
-		err = bytes_printf(out, "    \"%s\": %llu%s\n", n[i].name,
-				   (unsigned long long)n[i].v,
-				   i + 1 < len ? "," : "");
-	return err ? err : bytes_append_str(out, last ? "  }\n" : "  },\n");
+enum { ROWS_MAX = 96 };
+
+struct rows {
+	struct row row[ROWS_MAX];
+	size_t n;
+};
+
+static void add(struct rows *r, const struct row *row)
+{
+	if (r->n < ROWS_MAX)
+		r->row[r->n++] = *row;
 }
 
-#define LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define ADD(group, name, kind, v, help) \
+	add(r, &(struct row){ group, name, kind, help, v, NULL })
+#define ADD_TEXT(group, name, text, help) \
+	add(r, &(struct row){ group, name, TEXT, help, 1, text })
 
-static int cache_part(const struct refs_stats *s, struct bytes *out)
+static void key_rows(struct localcache *c, struct rows *r)
 {
-	const struct number n[] = {
-		{ "bytes", s->bytes },
-		{ "limit", s->limit },
-		{ "memory_bytes", s->memory_bytes },
-		{ "memory_limit", s->memory_limit },
-		{ "entries", s->entries },
-		{ "in_use", s->in_use },
-		{ "clear_pending", s->clear_pending },
-		{ "hits", s->hits },
-		{ "misses", s->misses },
-		{ "evictions", s->evictions },
-		{ "clears", s->clears },
-		{ "corruptions", s->corruptions },
-		{ "fetched_bytes", s->fetched_bytes },
+	static const char *const sources[] = {
+		[KEYSOURCE_EPHEMERAL] = "random",
+		[KEYSOURCE_ENVIRONMENT] = "environment",
+		[KEYSOURCE_FILE] = "file",
+		[KEYSOURCE_COMMAND] = "command",
 	};
+	enum keysource_from from = localcache_key_from(c);
 
-	return object(out, "cache", n, LEN(n), 0);
+	ADD_TEXT("cache", "backend",
+		 c->kind == CACHE_MEMORY ? "memory" : "filesystem",
+		 "Where references are kept");
+	ADD_TEXT("cache", "key",
+		 from == KEYSOURCE_EPHEMERAL ? "ephemeral" : "persistent",
+		 "Kind of the key that seals them");
+	ADD_TEXT("cache", "key_source", sources[from],
+		 "Where that key is from");
+	ADD("cache", "shared", FLAG, c->shared != 0,
+	    "Whether other mounts may use the same cache");
 }
 
-static int files_part(const struct volume_stats *s, struct bytes *out)
+static void cache_rows(struct localcache *c, struct rows *r)
 {
-	const struct number files[] = {
-		{ "written_plain", s->files_plain },
-		{ "written_delta", s->files_delta },
-		{ "deltas_refused", s->deltas_refused },
-		{ "references_made", s->promotions },
-		{ "logical_bytes", s->logical_bytes },
-		{ "stored_bytes", s->stored_bytes },
-		{ "inodes", s->inodes },
-		{ "spool_bytes", s->spool_bytes },
-	};
-	const struct number errors[] = {
-		{ "commit", s->commit_errors },
-		{ "lost_at_release", s->lost_at_release },
-		{ "conflicts", s->conflicts },
-		{ "verify_failures", s->verify_failures },
-	};
-	int err;
+	const struct backend_stats *b;
+	struct sealing_spent spent;
+	struct refs_stats s;
+	uint64_t evictions = 0;
 
-	err = object(out, "files", files, LEN(files), 0);
-	if (!err)
-		err = object(out, "errors", errors, LEN(errors), 0);
-	return err ? err
-		   : bytes_printf(out, "  \"unverified_bytes\": %llu,\n",
-				  (unsigned long long)s->unverified_bytes);
+	refs_stats(c->refs, &s);
+	sealing_spent(&spent);
+	b = &s.backend;
+	for (int i = 0; i < EVICT_REASONS; i++)
+		evictions += b->evictions[i];
+	ADD("cache", "bytes", GAUGE, b->bytes, "Bytes in use");
+	ADD("cache", "limit", GAUGE, b->limit, "Most bytes in use");
+	ADD("cache", "entries", GAUGE, b->entries, "References kept");
+	ADD("cache", "in_use", GAUGE, s.in_use, "References held now");
+	ADD("cache", "clear_pending", GAUGE, b->clear_pending,
+	    "References to go when they are released");
+	ADD("cache", "hits", COUNTER, s.hits, "References found");
+	ADD("cache", "misses", COUNTER, s.misses, "References fetched");
+	ADD("cache", "fetched_bytes", COUNTER, s.fetched_bytes,
+	    "Bytes fetched of references");
+	ADD("cache", "unkept", COUNTER, s.unkept,
+	    "References that had no room to be kept");
+	ADD("cache", "evictions", COUNTER, evictions, "References evicted");
+	ADD("cache", "evictions_space", COUNTER, b->evictions[EVICT_SPACE],
+	    "Evicted for another reference");
+	ADD("cache", "evictions_disk", COUNTER, b->evictions[EVICT_DISK],
+	    "Evicted because others need the disk");
+	ADD("cache", "evictions_memory", COUNTER, b->evictions[EVICT_MEMORY],
+	    "Evicted because memory was short");
+	ADD("cache", "corruptions", COUNTER, b->corruptions,
+	    "Damaged or alien files dropped");
+	ADD("cache", "foreign", COUNTER, b->foreign,
+	    "Entries of another key removed");
+	ADD("cache", "clears", COUNTER, s.clears, "Times it was cleared");
+	ADD("cache", "rotations", COUNTER, s.rotations,
+	    "Times its key was rotated");
+	ADD("cache", "memory_bytes", GAUGE, s.memory_bytes,
+	    "Memory for references that are encoded against");
+	ADD("cache", "memory_limit", GAUGE, s.memory_limit,
+	    "Most memory for these");
+	ADD("cache", "sealing_seconds", SECONDS, spent.seal_ns,
+	    "Time spent sealing pages");
+	ADD("cache", "opening_seconds", SECONDS, spent.open_ns,
+	    "Time spent opening pages");
+	ADD("cache", "sealed_bytes", COUNTER, spent.sealed_bytes,
+	    "Bytes sealed, of the spool too");
+	ADD("cache", "opened_bytes", COUNTER, spent.opened_bytes,
+	    "Bytes opened, of the spool too");
 }
 
-static int requests_part(struct store *store, struct bytes *out)
+static void volume_rows(const struct volume_stats *s, struct localcache *c,
+			struct rows *r)
+{
+	ADD("files", "written_plain", COUNTER, s->files_plain,
+	    "Files stored as they are");
+	ADD("files", "written_delta", COUNTER, s->files_delta,
+	    "Files stored as deltas");
+	ADD("files", "deltas_refused", COUNTER, s->deltas_refused,
+	    "Deltas that would not have paid");
+	ADD("files", "references_made", COUNTER, s->promotions,
+	    "Files made references");
+	ADD("files", "logical_bytes", COUNTER, s->logical_bytes,
+	    "Bytes of the files stored");
+	ADD("files", "stored_bytes", COUNTER, s->stored_bytes,
+	    "Bytes of their objects");
+	ADD("files", "inodes", GAUGE, s->inodes, "Inodes known");
+	ADD("files", "spool_bytes", GAUGE, s->spool_bytes,
+	    "Bytes written and not stored");
+	ADD("files", "spool_limit", GAUGE, budget_max(&c->spool),
+	    "Most bytes of these");
+	ADD("errors", "commit", COUNTER, s->commit_errors,
+	    "Errors told by close or fsync");
+	ADD("errors", "lost_at_release", COUNTER, s->lost_at_release,
+	    "Files not stored when their last handle went");
+	ADD("errors", "conflicts", COUNTER, s->conflicts,
+	    "Files that somebody else had replaced");
+	ADD("errors", "verify_failures", COUNTER, s->verify_failures,
+	    "Reads that did not match their digest");
+}
+
+static void store_rows(struct store *store, struct rows *r)
 {
 	struct store_counters c = { 0 };
 	struct store_caps caps = { 0 };
 
 	store_count(store, &c);
 	store->ops->caps(store, &caps);
-
-	const struct number requests[] = {
-		{ "head", c.head },
-		{ "get", c.get },
-		{ "put", c.put },
-		{ "part", c.part },
-		{ "copy", c.copy },
-		{ "delete", c.remove },
-		{ "list", c.list },
-		{ "retries", c.retries },
-		{ "errors", c.errors },
-		{ "bytes_in", c.bytes_in },
-		{ "bytes_out", c.bytes_out },
-	};
-	const struct number conditions[] = {
-		{ "put_if_absent", (uint64_t)caps.put_if_absent },
-		{ "put_if_match", (uint64_t)caps.put_if_match },
-		{ "complete_if_absent", (uint64_t)caps.complete_if_absent },
-		{ "complete_if_match", (uint64_t)caps.complete_if_match },
-		{ "delete_if_match", (uint64_t)caps.remove_if_match },
-		{ "copy_if_match", (uint64_t)caps.copy_if_match },
-		{ "copy_if_absent", (uint64_t)caps.copy_if_absent },
-	};
-	int err;
-
-	err = object(out, "requests", requests, LEN(requests), 0);
-	return err ? err
-		   : object(out, "conditions", conditions, LEN(conditions), 1);
+	ADD("requests", "head", COUNTER, c.head, "HEAD requests");
+	ADD("requests", "get", COUNTER, c.get, "GET requests of objects");
+	ADD("requests", "put", COUNTER, c.put, "PUT requests of objects");
+	ADD("requests", "part", COUNTER, c.part, "Parts uploaded");
+	ADD("requests", "copy", COUNTER, c.copy, "Copies on the server");
+	ADD("requests", "delete", COUNTER, c.remove, "DELETE requests");
+	ADD("requests", "list", COUNTER, c.list, "Listings");
+	ADD("requests", "retries", COUNTER, c.retries, "Requests repeated");
+	ADD("requests", "errors", COUNTER, c.errors, "Requests that failed");
+	ADD("requests", "bytes_in", COUNTER, c.bytes_in, "Bytes received");
+	ADD("requests", "bytes_out", COUNTER, c.bytes_out, "Bytes sent");
+	ADD("conditions", "put_if_absent", FLAG, (uint64_t)caps.put_if_absent,
+	    "Whether the server keeps If-None-Match of PUT");
+	ADD("conditions", "put_if_match", FLAG, (uint64_t)caps.put_if_match,
+	    "Whether it keeps If-Match of PUT");
+	ADD("conditions", "complete_if_absent", FLAG,
+	    (uint64_t)caps.complete_if_absent,
+	    "If-None-Match when an upload in parts is completed");
+	ADD("conditions", "complete_if_match", FLAG,
+	    (uint64_t)caps.complete_if_match, "If-Match of the same");
+	ADD("conditions", "delete_if_match", FLAG,
+	    (uint64_t)caps.remove_if_match, "If-Match of DELETE");
+	ADD("conditions", "copy_if_match", FLAG, (uint64_t)caps.copy_if_match,
+	    "If-Match of a copy's source");
+	ADD("conditions", "copy_if_absent", FLAG, (uint64_t)caps.copy_if_absent,
+	    "If-None-Match of a copy's target");
 }
 
-int stats_json(struct volume *v, struct bytes *out)
+static void collect(struct volume *v, struct localcache *c, struct rows *r)
 {
 	struct volume_stats s;
-	struct refs_stats r;
-	int err;
 
 	volume_stats(v, &s);
-	refs_stats(v->conf.refs, &r);
-	err = bytes_append_str(out, "{\n");
+	r->n = 0;
+	ADD("", "unverified_bytes", COUNTER, s.unverified_bytes,
+	    "Bytes read of objects without a digest");
+	key_rows(c, r);
+	cache_rows(c, r);
+	volume_rows(&s, c, r);
+	store_rows(v->conf.store, r);
+}
+
+static int number(const struct row *row, struct bytes *out)
+{
+	unsigned long long v = row->v;
+
+	if (row->kind == SECONDS)
+		return bytes_printf(out, "%llu.%06llu", v / 1000000000,
+				    v % 1000000000 / 1000);
+	return bytes_printf(out, "%llu", v);
+}
+
+static int json_row(const struct row *row, struct bytes *out)
+{
+	int err = bytes_printf(
+		out, *row->group ? "    \"%s\": " : ",\n  \"%s\": ", row->name);
+
+	if (!err && row->kind == TEXT)
+		err = bytes_printf(out, "\"%s\"", row->text);
+	else if (!err)
+		err = number(row, out);
+	return err;
+}
+
+int stats_json(struct volume *v, struct localcache *c, struct bytes *out)
+{
+	const char *group = "";
+	struct rows r;
+	int err = bytes_printf(out, "{\n  \"version\": \"%s\"", DG_VERSION);
+
+	collect(v, c, &r);
+	for (size_t i = 0; i < r.n && !err; i++) {
+		const struct row *row = &r.row[i];
+		const char *end = *group ? "\n  }" : "";
+
+		if (*group && !strcmp(group, row->group))
+			err = bytes_append_str(out, ",\n");
+		else if (*row->group)
+			err = bytes_printf(out, "%s,\n  \"%s\": {\n", end,
+					   row->group);
+		if (!err)
+			err = json_row(row, out);
+		group = row->group;
+	}
+	return err ? err : bytes_append_str(out, "\n  }\n}\n");
+}
+
+static int metric(const struct row *row, struct bytes *out)
+{
+	int counts = row->kind == COUNTER || row->kind == SECONDS;
+	const char *total = counts ? "_total" : "";
+	char name[96];
+	int err;
+
+	(void)snprintf(name, sizeof(name), "deltaglider_%s%s%s%s%s", row->group,
+		       *row->group ? "_" : "", row->name,
+		       row->kind == TEXT ? "_info" : "", total);
+	err = bytes_printf(out, "# HELP %s %s.\n# TYPE %s %s\n%s", name,
+			   row->help, name, counts ? "counter" : "gauge", name);
+	if (!err && row->kind == TEXT)
+		err = bytes_printf(out, "{%s=\"%s\"}", row->name, row->text);
 	if (!err)
-		err = bytes_printf(out, "  \"version\": \"%s\",\n", DG_VERSION);
+		err = bytes_append_str(out, " ");
 	if (!err)
-		err = cache_part(&r, out);
-	if (!err)
-		err = files_part(&s, out);
-	if (!err)
-		err = requests_part(v->conf.store, out);
-	return err ? err : bytes_append_str(out, "}\n");
+		err = number(row, out);
+	return err ? err : bytes_append_str(out, "\n");
+}
+
+int stats_metrics(struct volume *v, struct localcache *c, struct bytes *out)
+{
+	struct rows r;
+	int err = bytes_printf(out,
+			       "# HELP deltaglider_build_info What runs.\n"
+			       "# TYPE deltaglider_build_info gauge\n"
+			       "deltaglider_build_info{version=\"%s\"} 1\n",
+			       DG_VERSION);
+
+	collect(v, c, &r);
+	for (size_t i = 0; i < r.n && !err; i++)
+		err = metric(&r.row[i], out);
+	return err;
 }

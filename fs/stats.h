@@ -5,8 +5,7 @@
 
 #include "crypto/bytes.h"
 
-struct refs;
-struct store;
+struct localcache;
 struct volume;
 
 /* What a mount has done since it began.  Counters only grow. */
@@ -25,6 +24,11 @@ struct volume_stats {
 };
 
 /* All of .dg/stats, as JSON.  0 or -ENOMEM. */
-MUST_CHECK int stats_json(struct volume *v, struct bytes *out);
+MUST_CHECK int stats_json(struct volume *v, struct localcache *c,
+			  struct bytes *out);
+
+/* The same as .dg/metrics, in the text format of Prometheus. */
+MUST_CHECK int stats_metrics(struct volume *v, struct localcache *c,
+			     struct bytes *out);
 
 #endif

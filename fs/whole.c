@@ -109,7 +109,7 @@ int whole_describe(const struct whole_source *s, struct delta_info *out)
 
 static int new_file(struct volume *v, struct pagefile **out)
 {
-	return pagefile_create(out, v->conf.spool_dirfd, NULL, v->conf.key,
+	return pagefile_create(out, v->conf.spool_dirfd, v->conf.key,
 			       v->conf.spool);
 }
 

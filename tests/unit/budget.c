@@ -36,47 +36,22 @@ static void takes_and_gives(void **state)
 	budget_clear(&b);
 }
 
-struct hoard {
-	struct budget *b;
-	uint64_t kept, asked;
-	unsigned calls;
-};
-
-/* Gives back ten at a time: the lock must not be held. */
-static uint64_t give_some(void *arg, uint64_t missing)
-{
-	struct hoard *h = arg;
-	uint64_t n = h->kept < 10 ? h->kept : 10;
-
-	h->calls++;
-	h->asked = missing;
-	h->kept -= n;
-	budget_give(h->b, n);
-	return n;
-}
-
-static void reclaims(void **state)
+/* Lowered below what is in use: nothing until enough came back. */
+static void a_limit_that_moves(void **state)
 {
 	struct budget b;
-	struct hoard h = { &b, 40, 0, 0 };
 
 	(void)state;
 	budget_init(&b, 100);
-	b.reclaim = give_some;
-	b.reclaim_arg = &h;
-	assert_int_equal(budget_take(&b, 100), 0); /* 40 of them the hoard's */
-	assert_int_equal(h.calls, 0);
-	assert_int_equal(budget_take(&b, 25), 0);
-	assert_int_equal(h.calls, 3);
-	assert_int_equal(h.asked, 5);
-	/* Not to be had: all that is reclaimed stays free for others. */
-	assert_int_equal(budget_take(&b, 80), -ENOSPC);
-	assert_int_equal(h.kept, 0);
-	assert_int_equal(budget_take(&b, 15), 0);
-	h.kept = 5;
-	h.calls = 0;
-	assert_int_equal(budget_take(&b, 101), -ENOSPC);
-	assert_int_equal(h.calls, 0);
+	assert_int_equal(budget_take(&b, 60), 0);
+	budget_set_max(&b, 50);
+	assert_int_equal(budget_max(&b), 50);
+	assert_int_equal(budget_take(&b, 1), -ENOSPC);
+	budget_give(&b, 11);
+	assert_int_equal(budget_take(&b, 2), -ENOSPC);
+	assert_int_equal(budget_take(&b, 1), 0);
+	budget_set_max(&b, 70);
+	assert_int_equal(budget_take(&b, 20), 0);
 	budget_clear(&b);
 }
 
@@ -129,7 +104,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_and_gives),
-		cmocka_unit_test(reclaims),
+		cmocka_unit_test(a_limit_that_moves),
 		cmocka_unit_test(never_overdrawn),
 	};
 

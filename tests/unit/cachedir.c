@@ -45,12 +45,30 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int open_at(struct fixture *x, struct cachedir **d, const char *parent)
+{
+	const struct cachedir_conf conf = { .parent = parent };
+
+	return cachedir_open(d, &conf, &x->swept, x->why);
+}
+
 static struct cachedir *open_one(struct fixture *x)
 {
 	struct cachedir *d;
 
 	x->swept = 99;
-	assert_int_equal(cachedir_open(&d, x->dir, &x->swept, x->why), 0);
+	assert_int_equal(open_at(x, &d, x->dir), 0);
+	return d;
+}
+
+static struct cachedir *open_shared(struct fixture *x, int keep)
+{
+	const struct cachedir_conf conf = { .parent = x->dir,
+					    .shared = 1,
+					    .keep = keep };
+	struct cachedir *d;
+
+	assert_int_equal(cachedir_open(&d, &conf, &x->swept, x->why), 0);
 	return d;
 }
 
@@ -91,30 +109,30 @@ static void bad_parents(void **state)
 	struct fixture *x = *state;
 	struct cachedir *d = NULL;
 	char path[300], link[300];
-	unsigned swept = 7;
+
+	x->swept = 7;
 
 	path_of(x, "none", path);
-	assert_int_equal(cachedir_open(&d, path, &swept, x->why), -ENOENT);
+	assert_int_equal(open_at(x, &d, path), -ENOENT);
 	assert_non_null(strstr(x->why, path));
 
 	path_of(x, "link", link);
 	assert_int_equal(symlink(x->dir, link), 0);
-	assert_int_equal(cachedir_open(&d, link, &swept, x->why), -ELOOP);
+	assert_int_equal(open_at(x, &d, link), -ELOOP);
 	assert_non_null(strstr(x->why, "symbolic link"));
 	assert_int_equal(unlink(link), 0);
 
 	assert_int_equal(chmod(x->dir, 0777), 0);
-	assert_int_equal(cachedir_open(&d, x->dir, &swept, x->why), -EPERM);
+	assert_int_equal(open_at(x, &d, x->dir), -EPERM);
 	assert_non_null(strstr(x->why, "others"));
 	assert_null(d);
-	assert_int_equal(swept, 7);
+	assert_int_equal(x->swept, 7);
 	assert_int_equal(chmod(x->dir, 01777), 0);
 	cachedir_close(open_one(x));
 
 	if (geteuid() == 0) {
 		assert_int_equal(chown(x->dir, 1234, 1234), 0);
-		assert_int_equal(cachedir_open(&d, x->dir, &swept, x->why),
-				 -EPERM);
+		assert_int_equal(open_at(x, &d, x->dir), -EPERM);
 		assert_non_null(strstr(x->why, "1234"));
 		assert_int_equal(chown(x->dir, 0, 0), 0);
 	}
@@ -132,9 +150,8 @@ static pid_t holder(struct fixture *x)
 	assert_true(pid >= 0);
 	if (!pid) {
 		struct cachedir *d;
-		unsigned swept;
 
-		if (cachedir_open(&d, x->dir, &swept, x->why))
+		if (open_at(x, &d, x->dir))
 			_exit(1);
 		touch_at(cachedir_fd(d), "page", "sealed");
 		if (write(pipefd[1], "r", 1) != 1)
@@ -248,37 +265,113 @@ static void half_made_ones_are_swept(void **state)
 	cachedir_close(d);
 }
 
-static void the_child_keeps_the_lock(void **state)
+static int exists(struct fixture *x, const char *name)
+{
+	char path[300];
+	struct stat st;
+
+	path_of(x, name, path);
+	return !stat(path, &st);
+}
+
+static void shared_until_the_last_leaves(void **state)
 {
 	struct fixture *x = *state;
-	struct cachedir *d = open_one(x), *e;
-	int ready[2], go[2];
-	pid_t pid;
-	char c;
+	struct cachedir *a = open_shared(x, 0), *b = open_shared(x, 0);
+	struct cachedir *own;
+	char name[64];
 
-	assert_int_equal(pipe(ready), 0);
-	assert_int_equal(pipe(go), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		close(go[1]);
-		if (read(go[0], &c, 1) != 1)
-			_exit(1);
-		cachedir_close(d);
-		_exit(0);
-	}
-	close(go[0]);
-	cachedir_abandon(d);
-	e = open_one(x);
+	snprintf(name, sizeof(name), "deltaglider-cache-%u",
+		 (unsigned)geteuid());
+	assert_string_equal(cachedir_path(a), cachedir_path(b));
+	assert_string_equal(strrchr(cachedir_path(a), '/') + 1, name);
+	touch_at(cachedir_fd(a), "entry", "x");
+	own = open_one(x); /* is not swept by another's mount, nor sweeps it */
 	assert_int_equal(x->swept, 0);
-	assert_int_equal(entries(x->dir), 2);
-	assert_int_equal(write(go[1], "g", 1), 1);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(entries(x->dir), 1); /* the child removed its own */
-	cachedir_close(e);
-	close(ready[0]);
-	close(ready[1]);
-	close(go[1]);
+	cachedir_close(own);
+	cachedir_close(a);
+	assert_int_equal(faccessat(cachedir_fd(b), "entry", F_OK, 0), 0);
+	cachedir_close(b);
+	assert_false(exists(x, name));
+}
+
+static void kept_if_the_last_is_told_so(void **state)
+{
+	struct fixture *x = *state;
+	struct cachedir *a = open_shared(x, 1), *b;
+
+	touch_at(cachedir_fd(a), "entry", "x");
+	cachedir_close(a);
+	cachedir_close(open_one(x)); /* which sweeps what is dead */
+	b = open_shared(x, 1);
+	assert_int_equal(faccessat(cachedir_fd(b), "entry", F_OK, 0), 0);
+	cachedir_set_keep(b, 0);
+	cachedir_close(b);
+}
+
+static void a_shared_one_that_is_not_ours(void **state)
+{
+	struct fixture *x = *state;
+	const struct cachedir_conf conf = { .parent = x->dir, .shared = 1 };
+	struct cachedir *d = NULL;
+	char name[64], path[300];
+
+	snprintf(name, sizeof(name), "deltaglider-cache-%u",
+		 (unsigned)geteuid());
+	path_of(x, name, path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, 0777), 0);
+	assert_int_equal(cachedir_open(&d, &conf, &x->swept, x->why), -EPERM);
+	assert_non_null(strstr(x->why, name));
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(symlink("/tmp", path), 0);
+	assert_true(cachedir_open(&d, &conf, &x->swept, x->why) < 0);
+	assert_int_equal(unlink(path), 0);
+	assert_null(d);
+}
+
+/* Joins and leaves: whoever is in finds what he put there. */
+static void *come_and_go(void *arg)
+{
+	struct fixture *x = arg;
+	uintptr_t bad = 0;
+
+	for (int i = 0; i < 150; i++) {
+		const struct cachedir_conf conf = { .parent = x->dir,
+						    .shared = 1 };
+		struct cachedir *d;
+		struct stat a, b;
+		char why[256];
+		unsigned swept;
+
+		if (cachedir_open(&d, &conf, &swept, why)) {
+			bad++;
+			continue;
+		}
+		if (stat(cachedir_path(d), &a) || fstat(cachedir_fd(d), &b) ||
+		    a.st_ino != b.st_ino ||
+		    faccessat(cachedir_fd(d), "lock", F_OK, 0))
+			bad++;
+		cachedir_close(d);
+	}
+	return (void *)bad;
+}
+
+static void many_come_and_go(void **state)
+{
+	struct fixture *x = *state;
+	pthread_t threads[6];
+
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, come_and_go, x), 0);
+	for (size_t i = 0; i < 6; i++) {
+		void *bad;
+
+		pthread_join(threads[i], &bad);
+		assert_null(bad);
+	}
+	assert_int_equal(entries(x->dir), 0);
 }
 
 #define ROUNDS 150
@@ -290,12 +383,13 @@ static void *churn(void *arg)
 	uintptr_t bad = 0;
 
 	for (int i = 0; i < ROUNDS; i++) {
+		const struct cachedir_conf conf = { .parent = x->dir };
 		struct cachedir *d;
 		struct stat a, b;
 		char why[256];
 		unsigned swept;
 
-		if (cachedir_open(&d, x->dir, &swept, why)) {
+		if (cachedir_open(&d, &conf, &swept, why)) {
 			bad++;
 			continue;
 		}
@@ -337,7 +431,13 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(half_made_ones_are_swept, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(the_child_keeps_the_lock, setup,
+		cmocka_unit_test_setup_teardown(shared_until_the_last_leaves,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(kept_if_the_last_is_told_so,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_shared_one_that_is_not_ours,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(many_come_and_go, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(none_is_swept_while_it_is_made,
 						setup, teardown),

@@ -48,8 +48,13 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
+	static const char *const names[] = { "b",      "flip", "model", "one",
+					     "sparse", "swap", "two" };
+
 	/* Whatever a test did: all is given back, and nothing is left. */
 	assert_int_equal(budget_used(&x->budget), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlinkat(x->dirfd, names[i], 0); /* if it made that */
 	close(x->dirfd);
 	assert_int_equal(rmdir(x->dir), 0);
 	budget_clear(&x->budget);
@@ -57,15 +62,39 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The descriptor of the last nameless file that this process opened. */
+static int nameless_fd(void)
+{
+	for (int fd = 1023; fd > 2; fd--) {
+		char path[32], link[256];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		if (n < 0)
+			continue;
+		link[n] = '\0';
+		if (strstr(link, "dg-pagefile-") && strstr(link, "(deleted)"))
+			return fd;
+	}
+	return -1;
+}
+
+/* With a name, for the tests alone, under which its bytes are to be found. */
 static struct pagefile *make(struct fixture *x, const char *name)
 {
 	struct pagefile *f;
+	char path[32];
 
-	assert_int_equal(
-		pagefile_create(&f, x->dirfd, name, &x->key, &x->budget), 0);
+	assert_int_equal(pagefile_create(&f, x->dirfd, &x->key, &x->budget), 0);
+	if (name) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", nameless_fd());
+		assert_int_equal(linkat(AT_FDCWD, path, x->dirfd, name,
+					AT_SYMLINK_FOLLOW),
+				 0);
+	}
 	return f;
 }
-
 /* xorshift: the same in each run. */
 static uint32_t next(uint64_t *seed)
 {
@@ -379,24 +408,6 @@ static void other_files_pages_are_foreign(void **state)
 	free(slot);
 }
 
-/* The descriptor of the last nameless file that this process opened. */
-static int nameless_fd(void)
-{
-	for (int fd = 1023; fd > 2; fd--) {
-		char path[32], link[256];
-		ssize_t n;
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		n = readlink(path, link, sizeof(link) - 1);
-		if (n < 0)
-			continue;
-		link[n] = '\0';
-		if (strstr(link, "dg-pagefile-") && strstr(link, "(deleted)"))
-			return fd;
-	}
-	return -1;
-}
-
 static void nothing_readable_on_disk(void **state)
 {
 	static const char marker[] = "MARKER-of-the-user-in-plain";
@@ -451,26 +462,18 @@ static void budget_is_kept(void **state)
 	free(data);
 }
 
-static void names(void **state)
+static void it_has_no_name(void **state)
 {
 	struct fixture *x = *state;
-	struct pagefile *f = make(x, "n"), *g;
+	struct pagefile *f = make(x, NULL);
 	struct stat st;
 
-	assert_int_equal(
-		pagefile_create(&g, x->dirfd, "n", &x->key, &x->budget),
-		-EEXIST);
-	assert_int_equal(fstatat(x->dirfd, "n", &st, 0), 0);
+	assert_int_equal(fstat(nameless_fd(), &st), 0);
+	assert_int_equal(st.st_nlink, 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(pagefile_pwrite(f, "still here", 10, 0), 0);
-	pagefile_unlink(f);
-	assert_int_equal(fstatat(x->dirfd, "n", &st, 0), -1);
-	g = make(x, "n");
-	pagefile_unlink(f); /* must not take the other's name */
+	assert_int_equal(rmdir(x->dir), 0); /* nothing is in it */
+	assert_int_equal(mkdir(x->dir, 0700), 0);
 	pagefile_close(f);
-	assert_int_equal(fstatat(x->dirfd, "n", &st, 0), 0);
-	pagefile_close(g);
-	assert_int_equal(fstatat(x->dirfd, "n", &st, 0), -1);
 }
 
 static void a_full_disk_says_so_at_the_write(void **state)
@@ -488,8 +491,7 @@ static void a_full_disk_says_so_at_the_write(void **state)
 	}
 	dirfd = open(x->dir, O_RDONLY | O_DIRECTORY);
 	assert_true(dirfd >= 0);
-	assert_int_equal(pagefile_create(&f, dirfd, NULL, &x->key, &x->budget),
-			 0);
+	assert_int_equal(pagefile_create(&f, dirfd, &x->key, &x->budget), 0);
 	while (!(err = pagefile_pwrite(f, data + off, 1000, off)))
 		off += 1000;
 	assert_int_equal(err, -ENOSPC);
@@ -604,7 +606,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(budget_is_kept, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(names, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_has_no_name, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(
 			a_full_disk_says_so_at_the_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_readers, setup, teardown),

@@ -16,12 +16,17 @@
 
 #include <cmocka.h>
 
-#include "cache/pagefile.h"
+#include "cache/budget.h"
+#include "cache/dirbackend.h"
+#include "cache/membackend.h"
+#include "cache/reffile.h"
 #include "cache/refs.h"
+#include "cache/sealing.h"
+#include "cache/texts.h"
 #include "crypto/aead.h"
 #include "delta/index.h"
 
-#define PAGE PAGEFILE_PAGE
+#define PAGE SEALING_PAGE
 #define MIB  ((uint64_t)1 << 20)
 
 /* Where references come from: made from a seed, so that all are known. */
@@ -43,8 +48,17 @@ struct fixture {
 	char dir[64];
 	int dirfd;
 	struct aead_key key;
+	int memory; /* a cache in memory, not in the directory */
+	struct budget spill;
+	struct cache_backend *backend;
+	struct texts *texts;
 	struct refs *refs;
+	uint64_t events[CACHE_TOO_LARGE + 1];
 };
+
+/* The room that a reference of `len` bytes is given, and that of `n` such. */
+#define EACH(len)    ((reffile_size(len) + 4095) / 4096 * 4096 + 4096)
+#define ROOM(n, len) ((n)*EACH(len) + (64 << 10))
 
 static uint8_t byte_at(uint64_t seed, uint64_t i)
 {
@@ -111,13 +125,56 @@ static int no_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 	return -ENOTCONN;
 }
 
+static void on_event(void *arg, enum cache_event what, uint64_t n)
+{
+	struct fixture *x = arg;
+
+	x->events[what] += n;
+}
+
+static void refs_end(struct fixture *x)
+{
+	if (!x->refs)
+		return;
+	refs_close(x->refs);
+	texts_close(x->texts);
+	x->backend->ops->free(x->backend);
+	assert_int_equal(budget_used(&x->spill), 0);
+	budget_clear(&x->spill);
+	x->refs = NULL;
+}
+
+static void refs_begin(struct fixture *x, uint64_t limit, uint64_t memory_max,
+		       uint64_t memory_idle)
+{
+	const struct cache_log log = { on_event, x };
+	struct dirbackend_conf dir = { .dirfd = x->dirfd,
+				       .limit = limit,
+				       .log = log };
+	struct refs_conf conf = { .key = &x->key,
+				  .spill_dirfd = x->dirfd,
+				  .spill = &x->spill,
+				  .log = log };
+	struct cachekey *key;
+
+	refs_end(x);
+	budget_init(&x->spill, 16 * MIB);
+	assert_int_equal(cachekey_new(&key, &x->key), 0);
+	dir.key = key;
+	if (x->memory)
+		assert_int_equal(membackend_new(&x->backend, limit), 0);
+	else
+		assert_int_equal(dirbackend_new(&x->backend, &dir), 0);
+	cachekey_put(key);
+	assert_int_equal(texts_open(&x->texts, memory_max, memory_idle), 0);
+	conf.backend = x->backend;
+	conf.texts = x->texts;
+	assert_int_equal(refs_open(&x->refs, &conf), 0);
+}
+
 static void refs_make(struct fixture *x, uint64_t disk_max, uint64_t memory_max)
 {
-	const struct refs_conf conf = { x->dirfd, &x->key, disk_max, memory_max,
-					memory_max };
-
-	refs_close(x->refs);
-	assert_int_equal(refs_open(&x->refs, &conf), 0);
+	refs_begin(x, disk_max, memory_max, memory_max);
 }
 
 static int setup(void **state)
@@ -135,11 +192,26 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup_memory(void **state)
+{
+	struct fixture *x;
+
+	setup(state);
+	x = *state;
+	refs_end(x);
+	x->memory = 1;
+	refs_make(x, 64 * MIB, 64 * MIB);
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
-	refs_close(x->refs);
+	if (x->refs)
+		refs_clear(x->refs);
+	refs_end(x);
+	unlinkat(x->dirfd, "space", 0);
 	close(x->dirfd);
 	assert_int_equal(rmdir(x->dir), 0); /* nothing is left */
 	free(x);
@@ -165,12 +237,37 @@ static int get_cached(struct fixture *x, struct source *s)
 	return err;
 }
 
-static struct refs_stats stats(struct fixture *x)
+/* What refs_stats() tells, in brief. */
+struct seen {
+	uint64_t bytes, limit, entries, clear_pending, evictions, corruptions;
+	uint64_t foreign, memory_bytes, memory_limit, in_use, hits, misses;
+	uint64_t clears, fetched_bytes, unkept;
+};
+
+static struct seen stats(struct fixture *x)
 {
 	struct refs_stats st;
 
 	refs_stats(x->refs, &st);
-	return st;
+	return (struct seen){
+		.bytes = st.backend.bytes,
+		.limit = st.backend.limit,
+		.entries = st.backend.entries,
+		.clear_pending = st.backend.clear_pending,
+		.evictions = st.backend.evictions[EVICT_SPACE] +
+			     st.backend.evictions[EVICT_DISK] +
+			     st.backend.evictions[EVICT_MEMORY],
+		.corruptions = st.backend.corruptions,
+		.foreign = st.backend.foreign,
+		.memory_bytes = st.memory_bytes,
+		.memory_limit = st.memory_limit,
+		.in_use = st.in_use,
+		.hits = st.hits,
+		.misses = st.misses,
+		.clears = st.clears,
+		.fetched_bytes = st.fetched_bytes,
+		.unkept = st.unkept,
+	};
 }
 
 static void expect(struct ref *ref, const struct source *s, uint64_t off,
@@ -196,7 +293,7 @@ static unsigned on_disk(const char *dir, uint64_t *bytes, char name[256])
 	while ((e = readdir(d))) {
 		struct stat st;
 
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, "space"))
 			continue;
 		if (fstatat(dirfd(d), e->d_name, &st, 0) < 0)
 			continue; /* just evicted */
@@ -213,7 +310,7 @@ static void fetched_once_then_cached(void **state)
 {
 	struct fixture *x = *state;
 	struct source s;
-	struct refs_stats st;
+	struct seen st;
 	struct ref *ref;
 	uint64_t disk;
 	char name[256], hex[DIGEST_HEX];
@@ -232,12 +329,14 @@ static void fetched_once_then_cached(void **state)
 	assert_int_equal(ref_read(ref, name, 2, UINT64_MAX), -ERANGE);
 
 	/* Nothing of the content, the digest included, is in the name. */
-	assert_int_equal(on_disk(x->dir, &disk, name), 1);
 	hex_encode(hex, s.digest, DIGEST_LEN);
-	assert_int_equal(strlen(name), 32);
-	assert_null(strstr(hex, name));
-	name[8] = '\0';
-	assert_null(strstr(hex, name));
+	assert_int_equal(on_disk(x->dir, &disk, name), !x->memory);
+	if (!x->memory) {
+		assert_int_equal(strlen(name), 32);
+		assert_null(strstr(hex, name));
+		name[8] = '\0';
+		assert_null(strstr(hex, name));
+	}
 
 	st = stats(x);
 	assert_int_equal(st.in_use, 1);
@@ -322,11 +421,10 @@ static void what_is_wrong_is_refused(void **state)
 static void the_least_recently_used_goes_first(void **state)
 {
 	struct fixture *x = *state;
-	uint64_t each = pagefile_cost(MIB) + 8192;
 	struct source s[5];
 	struct ref *held;
 
-	refs_make(x, 3 * each, 0);
+	refs_make(x, ROOM(3, MIB), 0);
 	for (unsigned i = 0; i < 5; i++)
 		source_init(&s[i], 10 + i, MIB);
 	for (unsigned i = 0; i < 3; i++)
@@ -367,8 +465,11 @@ static void beyond_the_budget_it_is_used_and_not_kept(void **state)
 	assert_int_equal(big.fetches, 1);
 	expect(a, &big, 0, (size_t)big.len);
 	expect(b, &big, 12345, 100000);
-	assert_int_equal(on_disk(x->dir, &disk, NULL), 1);
+	if (!x->memory)
+		assert_int_equal(on_disk(x->dir, &disk, NULL), 1);
 	assert_true(stats(x).bytes <= MIB);
+	assert_int_equal(stats(x).unkept, 1);
+	assert_int_equal(x->events[CACHE_TOO_LARGE], big.len);
 	ref_put(a);
 	ref_put(b);
 	assert_int_equal(get_cached(x, &big), -ENOTCONN);
@@ -382,9 +483,10 @@ static void beyond_the_budget_it_is_used_and_not_kept(void **state)
 static void clear_while_in_use(void **state)
 {
 	struct fixture *x = *state;
+	uint64_t disk;
 	struct source s, idle;
 	struct ref *ref, *again;
-	uint64_t disk;
+	char name[256];
 
 	source_init(&s, 30, 5 * PAGE);
 	source_init(&idle, 31, 5 * PAGE);
@@ -392,7 +494,10 @@ static void clear_while_in_use(void **state)
 	ref_put(get(x, &idle));
 	refs_clear(x->refs);
 	assert_int_equal(get_cached(x, &idle), -ENOTCONN);
-	assert_int_equal(on_disk(x->dir, &disk, NULL), 0);
+	if (!x->memory) {
+		assert_int_equal(on_disk(x->dir, &disk, name), 1);
+		assert_non_null(strstr(name, ".doomed"));
+	}
 	assert_int_equal(stats(x).clear_pending, 1);
 	assert_int_equal(stats(x).clears, 1);
 	expect(ref, &s, 0, (size_t)s.len);
@@ -400,7 +505,8 @@ static void clear_while_in_use(void **state)
 	again = get(x, &s);
 	assert_int_equal(s.fetches, 2);
 	expect(again, &s, 0, (size_t)s.len);
-	assert_int_equal(stats(x).entries, 2);
+	assert_int_equal(stats(x).entries, 1);
+	assert_int_equal(stats(x).in_use, 2);
 	ref_put(ref);
 	assert_int_equal(stats(x).clear_pending, 0);
 	assert_int_equal(stats(x).entries, 1);
@@ -423,7 +529,6 @@ static void clear_while_it_is_fetched(void **state)
 	struct fixture *x = *state;
 	struct source s;
 	struct ref *ref;
-	uint64_t disk;
 
 	source_init(&s, 33, 5 * PAGE);
 	s.hook = clear_from_the_fetch;
@@ -431,7 +536,7 @@ static void clear_while_it_is_fetched(void **state)
 	ref = get(x, &s);
 	expect(ref, &s, 0, (size_t)s.len);
 	assert_int_equal(stats(x).clear_pending, 1);
-	assert_int_equal(on_disk(x->dir, &disk, NULL), 0);
+	assert_int_equal(stats(x).entries, 0);
 	ref_put(ref);
 	assert_int_equal(get_cached(x, &s), -ENOTCONN);
 	assert_int_equal(stats(x).clear_pending, 0);
@@ -465,8 +570,9 @@ static void damage_is_found_and_mended(void **state)
 	assert_int_equal(ref_read(other, &c, 1, 2 * PAGE + 9), -EBADMSG);
 	assert_int_equal(ref_index(other, &ix), -EBADMSG);
 	assert_int_equal(stats(x).memory_bytes, 0);
-	assert_true(stats(x).corruptions >= 1);
-	assert_int_equal(stats(x).clear_pending, 0);
+	assert_int_equal(stats(x).corruptions, 1);
+	assert_int_equal(x->events[CACHE_DAMAGED], 1);
+	assert_int_equal(stats(x).clear_pending, 1);
 	ref_put(ref);
 	ref = get(x, &s);
 	assert_int_equal(s.fetches, 2);
@@ -554,14 +660,11 @@ static void idle_memory_is_bounded(void **state)
 {
 	struct fixture *x = *state;
 	uint64_t each = MIB + delta_index_cost((size_t)MIB);
-	const struct refs_conf conf = { x->dirfd, &x->key, 64 * MIB, 4 * each,
-					each };
 	const struct delta_index *ix;
 	struct source s[3];
 	struct ref *ref[3];
 
-	refs_close(x->refs);
-	assert_int_equal(refs_open(&x->refs, &conf), 0);
+	refs_begin(x, 64 * MIB, 4 * each, each);
 	for (unsigned i = 0; i < 3; i++) {
 		source_init(&s[i], 70 + i, MIB);
 		ref[i] = get(x, &s[i]);
@@ -770,14 +873,13 @@ static void *watch(void *arg)
 	struct watcher *w = arg;
 
 	while (!atomic_load(&w->stop)) {
-		struct refs_stats st = stats(w->x);
+		struct seen st = stats(w->x);
 		uint64_t bytes;
 
 		on_disk(w->x->dir, &bytes, NULL);
 		w->samples++;
 		w->over += bytes > w->max || st.bytes > st.limit ||
-			   st.memory_bytes > st.memory_limit ||
-			   st.in_use > st.entries;
+			   st.memory_bytes > st.memory_limit;
 	}
 	return NULL;
 }
@@ -785,7 +887,7 @@ static void *watch(void *arg)
 static void never_over_budget(void **state)
 {
 	struct fixture *x = *state;
-	uint64_t each = MIB / 2, max = 3 * (pagefile_cost(each) + 8192);
+	uint64_t each = MIB / 2, max = ROOM(3, each);
 	struct watcher watcher = { .x = x, .max = max };
 	struct worker w[4];
 	struct source s[6];
@@ -826,42 +928,44 @@ static void a_full_disk_moves_it_to_memory(void **state)
 		print_message("no tmpfs here (%s): skipped\n", strerror(errno));
 		skip();
 	}
-	dirfd = open(x->dir, O_RDONLY | O_DIRECTORY);
-	assert_true(dirfd >= 0);
-	refs_close(x->refs);
-	const struct refs_conf conf = { dirfd, &x->key, 64 * MIB, 3 * MIB,
-					3 * MIB };
-	assert_int_equal(refs_open(&x->refs, &conf), 0);
+	dirfd = x->dirfd;
+	x->dirfd = open(x->dir, O_RDONLY | O_DIRECTORY);
+	assert_true(x->dirfd >= 0);
+	refs_begin(x, 64 * MIB, 3 * MIB, 3 * MIB);
 	source_init(&idle, 80, MIB / 2);
 	source_init(&s, 81, 2 * MIB);
 	ref_put(get(x, &idle));
 	ref = get(x, &s);
-	assert_int_equal(s.fetches, 1); /* what had come was not lost */
+	assert_int_equal(s.fetches, 1);
 	expect(ref, &s, 0, (size_t)s.len);
 	expect(ref, &s, 77, 3 * PAGE);
-	assert_int_equal(stats(x).memory_bytes, s.len);
-	assert_int_equal(stats(x).bytes, 0); /* the idle one made way first */
+	assert_int_equal(stats(x).memory_bytes,
+			 medium_memory_cost(reffile_size(s.len)));
+	assert_int_equal(stats(x).entries, 0); /* the idle one made way first */
+	assert_int_equal(stats(x).unkept, 1);
 	ref_put(ref);
-	assert_int_equal(get_cached(x, &s), 0);
+	assert_int_equal(stats(x).memory_bytes, 0);
 
 	/* And where memory is full too: an error, and nothing is left. */
-	refs_close(x->refs);
-	const struct refs_conf tight = { dirfd, &x->key, 64 * MIB, MIB, MIB };
-	assert_int_equal(refs_open(&x->refs, &tight), 0);
+	refs_begin(x, 64 * MIB, MIB, MIB);
 	assert_int_equal(
 		refs_get(x->refs, s.digest, s.len, source_fetch, &s, &ref),
 		-ENOSPC);
 	assert_int_equal(stats(x).bytes, 0);
 	assert_int_equal(stats(x).memory_bytes, 0);
-	refs_close(x->refs);
-	x->refs = NULL;
-	close(dirfd);
+	refs_end(x);
+	close(x->dirfd);
+	x->dirfd = dirfd;
 	assert_int_equal(umount(x->dir), 0);
 	source_clear(&idle);
 	source_clear(&s);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define IN_MEMORY(name)                                                \
+	{                                                              \
+#name " in memory", name, setup_memory, teardown, NULL \
+	}
 
 int main(void)
 {
@@ -881,6 +985,15 @@ int main(void)
 		TEST(waiters_get_the_fetchs_error),
 		TEST(never_over_budget),
 		TEST(a_full_disk_moves_it_to_memory),
+		IN_MEMORY(fetched_once_then_cached),
+		IN_MEMORY(an_empty_one),
+		IN_MEMORY(what_is_wrong_is_refused),
+		IN_MEMORY(the_least_recently_used_goes_first),
+		IN_MEMORY(beyond_the_budget_it_is_used_and_not_kept),
+		IN_MEMORY(clear_while_in_use),
+		IN_MEMORY(clear_while_it_is_fetched),
+		IN_MEMORY(many_wait_for_one_fetch),
+		IN_MEMORY(never_over_budget),
 	};
 
 	return cmocka_run_group_tests_name("refs", tests, NULL, NULL);

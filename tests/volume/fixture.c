@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/dirbackend.h"
 #include "cache/refs.h"
+#include "cache/texts.h"
 #include "fs/log.h"
 
 const struct request somebody = { .uid = 1000, .gid = 100 };
@@ -43,14 +45,21 @@ int fixture_setup(void **state)
 
 void fixture_mount(struct fixture *x)
 {
-	struct refs_conf refs = { .dirfd = x->dirfd,
-				  .key = &x->key,
-				  .disk_max = 64 << 20,
-				  .memory_max = 64 << 20,
-				  .memory_idle_max = 16 << 20 };
+	struct dirbackend_conf dir = { .dirfd = x->dirfd, .limit = 64 << 20 };
+	struct refs_conf refs = { .key = &x->key,
+				  .spill_dirfd = x->dirfd,
+				  .spill = &x->spool };
+	struct cachekey *key;
 
 	fixture_unmount(x);
 	budget_init(&x->spool, 256 << 20);
+	assert_int_equal(cachekey_new(&key, &x->key), 0);
+	dir.key = key;
+	assert_int_equal(dirbackend_new(&x->cache, &dir), 0);
+	cachekey_put(key);
+	assert_int_equal(texts_open(&x->texts, 64 << 20, 16 << 20), 0);
+	refs.backend = x->cache;
+	refs.texts = x->texts;
 	assert_int_equal(refs_open(&x->refs, &refs), 0);
 	x->conf.refs = x->refs;
 	assert_int_equal(volume_new(&x->v, &x->conf), 0);
@@ -63,7 +72,11 @@ void fixture_unmount(struct fixture *x)
 	volume_shutdown(x->v);
 	volume_free(x->v);
 	x->v = NULL;
+	refs_clear(x->refs);
 	refs_close(x->refs);
+	texts_close(x->texts);
+	x->cache->ops->free(x->cache);
+	assert_int_equal(unlinkat(x->dirfd, "space", 0), 0);
 	x->refs = NULL;
 	/* All that was taken was given back. */
 	assert_int_equal(budget_used(&x->spool), 0);

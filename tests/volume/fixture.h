@@ -20,6 +20,8 @@ struct fixture {
 	int dirfd;
 	struct aead_key key;
 	struct budget spool;
+	struct cache_backend *cache;
+	struct texts *texts;
 	struct refs *refs;
 	struct volume *v;
 	struct volume_conf conf; /* what the next fixture_mount() uses */

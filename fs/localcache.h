@@ -1,0 +1,66 @@
+#ifndef FS_LOCALCACHE_H
+#define FS_LOCALCACHE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cache/budget.h"
+#include "crypto/aead.h"
+#include "crypto/bytes.h"
+#include "fs/keysource.h"
+#include "fs/options.h"
+
+struct cache_backend;
+struct cachedir;
+struct refs;
+struct texts;
+
+/*
+ * All that a mount keeps on this machine: the cache of references and the
+ * spool of unsaved bytes, with their directory, their keys and their bounds.
+ */
+struct localcache {
+	struct cachedir *dir;
+	int shared; /* others use the directory too, or will */
+	struct aead_key
+		*spool_key; /* of this mount alone, whatever the other */
+	struct budget spool;
+	struct cache_backend *backend;
+	enum cache_backend_kind kind;
+	struct texts *texts;
+	struct refs *refs;
+	unsigned swept; /* left-overs of others that were removed */
+	atomic_int told_too_large;
+
+	pthread_mutex_t
+		lock; /* one rotation at a time; where the key is from */
+	enum keysource_from key_from;
+};
+
+/*
+ * Load the key that the options name, make or join the directory, open what
+ * is in it.  The text of a key is wiped from `o`.  0; -errno with `why`.
+ * localcache_close() after either.
+ */
+MUST_CHECK int localcache_open(struct localcache *c, struct options *o,
+			       char why[OPTION_WHY]);
+void localcache_close(struct localcache *c);
+
+/* Seal under another key from now on.  0; -errno with `why`, logged. */
+MUST_CHECK int localcache_rotate(struct localcache *c,
+				 const struct keysource *s,
+				 char why[OPTION_WHY]);
+
+/* Where the key is from, by the options: the one that is set most firmly. */
+MUST_CHECK int localcache_keysource(const struct options *o,
+				    struct keysource *out,
+				    char why[OPTION_WHY]);
+enum keysource_from localcache_key_from(struct localcache *c);
+
+/* New sizes, as in `o`. */
+void localcache_resize(struct localcache *c, const struct options *o);
+
+/* Drop what others need the disk for, if less than `min_free` is free. */
+void localcache_leave_free(struct localcache *c, uint64_t min_free);
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef FS_SETTINGS_H
+#define FS_SETTINGS_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "crypto/bytes.h"
+#include "fs/options.h"
+
+struct localcache;
+
+#define SETTINGS_CONFIG "/etc/deltaglider/mount.conf" /* if none is named */
+
+/* The options of a mount that lives, and what changes them. */
+struct settings {
+	pthread_mutex_t lock; /* the options; one change at a time */
+	struct options *options; /* borrowed */
+	const char *section; /* of the configuration file; borrowed */
+	struct localcache *cache; /* borrowed */
+};
+
+/*
+ * Paths in `o` that are read again later become absolute: before chdir(2).
+ * 0 or -errno.
+ */
+MUST_CHECK int settings_anchor(struct options *o);
+
+void settings_init(struct settings *s, struct options *o, const char *section,
+		   struct localcache *cache);
+void settings_clear(struct settings *s);
+
+/*
+ * Read the configuration file again and apply what can be while it is mounted;
+ * all else that differs is named in the log.  A file with a mistake changes
+ * nothing.
+ */
+void settings_reload(struct settings *s);
+
+/*
+ * Another key: "file PATH", "command" (that of cache_key_command, run again)
+ * or "ephemeral".  0; -EINVAL for anything else; -errno, logged.
+ */
+MUST_CHECK int settings_rotate_key(struct settings *s, const char *line);
+
+MUST_CHECK int settings_show(struct settings *s, struct bytes *out);
+
+/* What the watcher goes by. */
+struct settings_watched {
+	uint64_t clear_interval_ms, min_free;
+};
+void settings_watched(struct settings *s, struct settings_watched *out);
+
+#endif
