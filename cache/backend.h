@@ -37,7 +37,8 @@ enum cache_event {
 	CACHE_FOREIGN, /* so many entries of another key were removed */
 	CACHE_DAMAGED, /* so many damaged, forged or misplaced ones */
 	CACHE_ALIEN, /* so many things that are none */
-	CACHE_TOO_LARGE /* one of so many bytes does not fit: not kept */
+	CACHE_TOO_LARGE, /* one of so many bytes does not fit: not kept */
+	CACHE_UNUSABLE /* an error of that number: not kept */
 };
 
 struct cache_log {

@@ -454,6 +454,11 @@ int cachedir_fd(const struct cachedir *d)
 	return d->fd;
 }
 
+int cachedir_nameless_fd(const struct cachedir *d)
+{
+	return d->parent;
+}
+
 const char *cachedir_path(const struct cachedir *d)
 {
 	return d->path;

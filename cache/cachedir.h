@@ -37,6 +37,12 @@ MUST_CHECK int cachedir_open(struct cachedir **out,
 			     const struct cachedir_conf *conf, unsigned *swept,
 			     char why[256]);
 int cachedir_fd(const struct cachedir *d); /* borrowed */
+
+/*
+ * Where files without a name go: the parent, which is still there when
+ * somebody has removed the directory.  Borrowed.
+ */
+int cachedir_nameless_fd(const struct cachedir *d);
 const char *cachedir_path(const struct cachedir *d); /* borrowed */
 
 /* Change what the last to leave does. */

@@ -101,15 +101,18 @@ give_room:
 	return err;
 }
 
-static void too_large(struct fill *f)
+/* It is used, and not kept. */
+static void note_unkept(struct fill *f, int err)
 {
 	struct refs *r = f->r;
 
 	(void)pthread_mutex_lock(&r->lock);
 	r->stats.unkept++;
 	(void)pthread_mutex_unlock(&r->lock);
-	if (r->log.on)
+	if (r->log.on && err == -ENOSPC)
 		r->log.on(r->log.arg, CACHE_TOO_LARGE, f->e->len);
+	else if (r->log.on)
+		r->log.on(r->log.arg, CACHE_UNUSABLE, (uint64_t)-err);
 }
 
 /* In the next place that has room, from `place` on.  0 or why the last has
@@ -142,8 +145,7 @@ static int place_first(struct fill *f)
 	}
 	/* A cache that does not work must not keep anybody from reading. */
 	f->e->cached = NULL;
-	if (found == -ENOSPC)
-		too_large(f);
+	note_unkept(f, found);
 	found = place_next(f, PLACE_SPILLED);
 	return found ? found : 1;
 }

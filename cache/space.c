@@ -272,13 +272,15 @@ static int scan_name(struct space *s, const char *name)
 	struct stat st;
 	int err = 0;
 
+	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0; /* gone meanwhile */
+	if (kind == SPACE_ENTRY && !S_ISREG(st.st_mode))
+		kind = SPACE_ALIEN;
 	if (kind != SPACE_ENTRY && kind != SPACE_SERVICE &&
 	    remove_if_free(s, name)) {
 		s->aliens += kind == SPACE_ALIEN;
 		return 0;
 	}
-	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0; /* gone meanwhile */
 	if (kind != SPACE_SERVICE)
 		s->tally.bytes += (uint64_t)st.st_blocks * DU_UNIT;
 	s->tally.doomed += kind == SPACE_DOOMED;

@@ -12,6 +12,12 @@ struct daemon {
 };
 
 /*
+ * Nothing of this process is to be found in a core file, and no other process
+ * of the same user may look into it.
+ */
+void daemon_keep_private(void);
+
+/*
  * Fork.  Returns in the child only, with standard error still open; the parent
  * exits with 0 once daemon_ready() was called, else with the child's status.
  * With `foreground` nothing is forked.  0 or -errno.

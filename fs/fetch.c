@@ -88,8 +88,15 @@ static int read_object(void *arg, void *buf, size_t len, uint64_t off)
 static int read_ref(void *arg, void *buf, size_t len, uint64_t off)
 {
 	struct fetch *f = arg;
+	int err = f->ref ? ref_read(f->ref, buf, len, off) : -EBADMSG;
 
-	return ref_read(f->ref, buf, len, off);
+	if (err != -EBADMSG)
+		return err;
+	/* The cache has dropped what was damaged, and gets it anew. */
+	ref_put(f->ref);
+	f->ref = NULL;
+	err = reference_get(f->v, f->call, delta_table_info(f->table), &f->ref);
+	return err ? err : ref_read(f->ref, buf, len, off);
 }
 
 static int open_table(struct fetch *f)

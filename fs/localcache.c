@@ -28,9 +28,8 @@ static uint64_t idle_memory(const struct options *o)
 	return idle < MEMORY_IDLE ? MEMORY_IDLE : idle;
 }
 
-static void on_event(void *arg, enum cache_event what, uint64_t n)
+static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 {
-	struct localcache *c = arg;
 	unsigned long long number = n;
 
 	switch (what) {
@@ -49,6 +48,12 @@ static void on_event(void *arg, enum cache_event what, uint64_t n)
 			"cache: removed %llu file%s that did not belong there",
 			number, n == 1 ? "" : "s");
 		break;
+	case CACHE_UNUSABLE:
+		if (!atomic_exchange(&c->told_unusable, 1))
+			log_error(
+				"cache: %s: what is fetched is not kept; unmount and mount again when it is mended",
+				strerrordesc_np((int)n));
+		break;
 	case CACHE_TOO_LARGE:
 		if (atomic_exchange(&c->told_too_large, 1))
 			log_debug(
@@ -62,6 +67,29 @@ static void on_event(void *arg, enum cache_event what, uint64_t n)
 							: "cache_size");
 		break;
 	}
+}
+
+static void on_event(void *arg, enum cache_event what, uint64_t n)
+{
+	struct localcache *c = arg;
+
+	if (c->telling)
+		tell(c, what, n);
+	else
+		c->untold[what] += n;
+}
+
+void localcache_tell(struct localcache *c)
+{
+	log_info("%s", c->key_told);
+	if (c->swept)
+		log_info(
+			"removed %u cache director%s of mounts that were killed",
+			c->swept, c->swept == 1 ? "y" : "ies");
+	for (int what = 0; what <= CACHE_UNUSABLE; what++)
+		if (c->untold[what])
+			tell(c, (enum cache_event)what, c->untold[what]);
+	c->telling = 1;
 }
 
 int localcache_keysource(const struct options *o, struct keysource *out,
@@ -106,13 +134,16 @@ int localcache_keysource(const struct options *o, struct keysource *out,
 	return 0;
 }
 
-static void log_key(const struct keysource *s, const char *what)
+/* One line for the log, which says whose key it is and from where. */
+static void describe_key(const struct keysource *s, const char *what,
+			 char out[LOCALCACHE_LINE])
 {
-	char from[PATH_MAX + 32];
+	char from[LOCALCACHE_LINE / 2];
 
 	keysource_describe(s, from, sizeof(from));
-	log_info("cache key %s from %s, for user %u", what, from,
-		 (unsigned)geteuid());
+	(void)snprintf(out, LOCALCACHE_LINE,
+		       "cache key %s from %s, for user %u", what, from,
+		       (unsigned)geteuid());
 }
 
 /* The text has done its service; .dg/config goes on saying "set". */
@@ -166,7 +197,7 @@ static int open_refs(struct localcache *c, const struct options *o,
 		     const struct aead_key *master)
 {
 	struct refs_conf conf = { .key = master,
-				  .spill_dirfd = cachedir_fd(c->dir),
+				  .spill_dirfd = cachedir_nameless_fd(c->dir),
 				  .spill = &c->spool,
 				  .log = { on_event, c } };
 	struct cachekey *key;
@@ -216,7 +247,7 @@ int localcache_open(struct localcache *c, struct options *o,
 	if (!err)
 		err = keysource_load(&source, master, why);
 	if (!err) {
-		log_key(&source, "loaded");
+		describe_key(&source, "loaded", c->key_told);
 		err = open_dir(c, o, why);
 	}
 	if (!err)
@@ -248,6 +279,7 @@ int localcache_rotate(struct localcache *c, const struct keysource *s,
 		      char why[OPTION_WHY])
 {
 	struct aead_key *master = secret_new(sizeof(*master));
+	char line[LOCALCACHE_LINE];
 	int err;
 
 	if (!master) {
@@ -266,11 +298,13 @@ int localcache_rotate(struct localcache *c, const struct keysource *s,
 		c->key_from = s->from;
 	(void)pthread_mutex_unlock(&c->lock);
 	secret_free(master, sizeof(*master));
-	if (err)
+	if (err) {
 		log_error("cache key not rotated: %s", why);
-	else
-		log_key(s, "rotated: the new one is");
-	return err;
+		return err;
+	}
+	describe_key(s, "rotated: the new one is", line);
+	log_info("%s", line);
+	return 0;
 }
 
 enum keysource_from localcache_key_from(struct localcache *c)
@@ -299,7 +333,7 @@ void localcache_leave_free(struct localcache *c, uint64_t min_free)
 	struct statvfs st;
 	uint64_t room;
 
-	if (fstatvfs(cachedir_fd(c->dir), &st))
+	if (fstatvfs(cachedir_nameless_fd(c->dir), &st))
 		return;
 	room = (uint64_t)st.f_bavail * st.f_frsize;
 	if (room < min_free)

@@ -4,16 +4,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "cache/backend.h"
 #include "cache/budget.h"
 #include "crypto/aead.h"
 #include "crypto/bytes.h"
 #include "fs/keysource.h"
 #include "fs/options.h"
 
-struct cache_backend;
 struct cachedir;
 struct refs;
 struct texts;
+
+#define LOCALCACHE_LINE 512 /* bytes of a line about a key */
 
 /*
  * All that a mount keeps on this machine: the cache of references and the
@@ -30,7 +32,11 @@ struct localcache {
 	struct texts *texts;
 	struct refs *refs;
 	unsigned swept; /* left-overs of others that were removed */
-	atomic_int told_too_large;
+	/* What was found at the beginning, until the log is where it will be. */
+	int telling;
+	uint64_t untold[CACHE_UNUSABLE + 1];
+	char key_told[LOCALCACHE_LINE];
+	atomic_int told_too_large, told_unusable;
 
 	pthread_mutex_t
 		lock; /* one rotation at a time; where the key is from */
@@ -45,6 +51,12 @@ struct localcache {
 MUST_CHECK int localcache_open(struct localcache *c, struct options *o,
 			       char why[OPTION_WHY]);
 void localcache_close(struct localcache *c);
+
+/*
+ * The log is open: tell what opening found, and anything from now on.  Before
+ * there is a second thread.
+ */
+void localcache_tell(struct localcache *c);
 
 /* Seal under another key from now on.  0; -errno with `why`, logged. */
 MUST_CHECK int localcache_rotate(struct localcache *c,

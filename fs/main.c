@@ -1,10 +1,12 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/config.h"
+#include "fs/daemon.h"
 #include "fs/keytext.h"
 #include "fs/mount.h"
 #include "fs/options.h"
@@ -130,6 +132,9 @@ static int run(int argc, char **argv)
 	struct spec spec;
 	int err, status;
 
+	daemon_keep_private();
+	/* Inherited as ignored, it would lose the exit status of a command. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	options_init(&o);
 	err = parse_arguments(argc, argv, &a, &o, why);
 	if (!err)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +39,7 @@ struct mounted {
 	struct backend backend;
 	struct localcache cache;
 	struct settings settings;
+	int unlocked; /* keys may be swapped out */
 	struct volume *volume;
 	struct watch *watch;
 	struct ops_context context;
@@ -58,7 +58,7 @@ static int open_volume(struct mounted *m)
 	struct volume_conf conf = {
 		.store = m->backend.store,
 		.refs = m->cache.refs,
-		.spool_dirfd = cachedir_fd(m->cache.dir),
+		.spool_dirfd = cachedir_nameless_fd(m->cache.dir),
 		.key = m->cache.spool_key,
 		.spool = &m->cache.spool,
 		.prefix = m->rq->spec->prefix,
@@ -205,10 +205,10 @@ static int run_session(struct mounted *m)
 	if (m->backend.credentials)
 		log_info("credentials from %s",
 			 s3_credentials_source(m->backend.credentials));
-	if (m->cache.swept)
-		log_info(
-			"removed %u cache director%s of mounts that were killed",
-			m->cache.swept, m->cache.swept == 1 ? "y" : "ies");
+	localcache_tell(&m->cache);
+	if (m->unlocked)
+		log_warning(
+			"the system does not let keys be locked in memory (RLIMIT_MEMLOCK): they may be swapped out");
 	err = watch_start(&m->watch, &m->settings, &m->cache);
 	if (!err)
 		err = serve(m);
@@ -241,22 +241,6 @@ static int note_profile(struct mounted *m)
 		err = options_note(m->options, "profile", getenv("AWS_PROFILE"),
 				   OPTION_ENVIRONMENT);
 	return err;
-}
-
-/*
- * Nothing of the process is to be found in a core file, and no other process
- * of the user may look into it.  Keys come later, into locked memory: what is
- * locked is not inherited by the child that serves.
- */
-static void keep_to_ourselves(void)
-{
-	const struct rlimit none = { 0, 0 };
-
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	(void)setrlimit(RLIMIT_CORE, &none);
-	if (secret_init())
-		log_warning(
-			"the system does not let keys be locked in memory (RLIMIT_MEMLOCK): they may be swapped out");
 }
 
 /* An open file for each reference and each unsaved file that is in use. */
@@ -308,7 +292,8 @@ int mount_run(const struct mount_request *rq)
 	if (err)
 		return complain(strerrordesc_np(-err));
 	log_set_level((enum log_level)rq->options->log_level);
-	keep_to_ourselves();
+	/* Here, because what is locked is not inherited by a child. */
+	m.unlocked = secret_init() != 0;
 	raise_file_limit();
 	block_hangup();
 	settings_init(&m.settings, m.options,

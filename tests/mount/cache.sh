@@ -24,10 +24,14 @@ clean() {
 
 echo "== control files"
 mount_fs
-equal "$(cd "$MNT/.dg" && echo *)" 'clear_cache config log_level stats version'
+equal "$(cd "$MNT/.dg" && echo *)" 'clear_cache config log_level metrics refs rotate_key stats version'
 jq -e . "$MNT/.dg/stats" >"$WORK/stats"
-for field in .version .cache.bytes .cache.limit .cache.entries .cache.hits .cache.misses .cache.evictions \
-	.cache.clears .files.written_plain .files.written_delta .files.logical_bytes .files.stored_bytes \
+for field in .version .unverified_bytes .cache.backend .cache.key .cache.key_source .cache.shared \
+	.cache.bytes .cache.limit .cache.entries .cache.in_use .cache.clear_pending .cache.hits .cache.misses \
+	.cache.fetched_bytes .cache.unkept .cache.evictions .cache.evictions_space .cache.evictions_disk \
+	.cache.evictions_memory .cache.corruptions .cache.foreign .cache.clears .cache.rotations \
+	.cache.memory_bytes .cache.memory_limit .cache.sealing_seconds .cache.opening_seconds \
+	.cache.sealed_bytes .cache.opened_bytes .files.spool_bytes .files.spool_limit .files.written_plain .files.written_delta .files.logical_bytes .files.stored_bytes \
 	.requests.head .requests.get .requests.put .requests.part .requests.copy .requests.delete .requests.list \
 	.requests.retries .requests.errors .requests.bytes_in .requests.bytes_out \
 	.errors.commit .errors.lost_at_release .errors.conflicts .errors.verify_failures; do

@@ -107,6 +107,37 @@ nothing_left() {
 until_true 10 nothing_left || fail "left: $(ls -A "$disk/cache")"
 equal "$(found "$marker")" 0 'markers on the disk at last'
 
+echo "== with a key that is kept, and a cache that is"
+"$BINARY" --generate-key >"$WORK/key"
+chmod 600 "$WORK/key"
+mount_fs "cache_key_file=$WORK/key,cache_keep=yes"
+direct "$MNT/third" | cmp - "$WORK/third"
+cp "$WORK/second" "$MNT/another"
+equal "$(attribute "$MNT/another" storage)" delta
+exec 8< <(exec python3 -c '
+import os, sys, time
+new = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.write(new, open(sys.argv[2], "rb").read())
+print("written", flush=True)
+time.sleep(1000)' "$MNT/unsaved" "$WORK/second")
+writer=$!
+read -r line <&8
+equal "$line" written
+holds "$(stats .files.spool_bytes)" -gt 10000000
+equal "$(found "$marker")" 0 'markers on the disk of a kept cache and a spool'
+kill "$writer"
+until_true 10 has_ended "$writer" || fail "the writer lives on"
+umount_fs
+holds "$(du -s -B1 "$disk/cache" | cut -f1)" -gt 10000000
+equal "$(found "$marker")" 0 'markers on the disk of a cache that was kept'
+equal "$(found "$(cat "$WORK/key")")" 0 'keys on the disk'
+mount_fs "cache_key_file=$WORK/key"
+direct "$MNT/third" | cmp - "$WORK/third"
+equal "$(stats .cache.misses)" 0
+rm "$MNT/another" "$MNT/unsaved"
+umount_fs
+until_true 10 nothing_left || fail "left: $(ls -A "$disk/cache")"
+
 echo "== a full disk"
 # What is left of the image is less than what is written.
 mount_fs spool_size=2G

@@ -237,6 +237,7 @@ refuses() {
 	if said=$("$@" 2>&1); then
 		fail "succeeded, and should have failed: $*"
 	fi
+	printf '%s\n' "$said" >"$WORK/refused"
 	grep -qiE -- "$text" <<<"$said" || fail "$* said \"$said\", expected \"$text\""
 }
 
@@ -304,6 +305,11 @@ bucket_put() {
 		path=$(sed 's|^\.|%2E|; s|/\.|/%2E|g' <<<"$key")
 		"$lib_dir/localraw" "$BUCKET_DIR/$path.object" "$key" "$@"
 	fi
+}
+
+# The bytes of a file, asked of the mount and not of the kernel's page cache.
+direct() {
+	dd if="$1" iflag=direct bs=1M status=none
 }
 
 # samples PACKAGE VERSION...: sets SAMPLES to the folder.

@@ -53,7 +53,7 @@ struct fixture {
 	struct cache_backend *backend;
 	struct texts *texts;
 	struct refs *refs;
-	uint64_t events[CACHE_TOO_LARGE + 1];
+	uint64_t events[CACHE_UNUSABLE + 1];
 };
 
 /* The room that a reference of `len` bytes is given, and that of `n` such. */
