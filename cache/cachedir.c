@@ -449,6 +449,19 @@ free_dir:
 	return err;
 }
 
+unsigned cachedir_sweep(const char *parent)
+{
+	char why[WHY];
+	unsigned swept;
+	int fd;
+
+	if (parent_open(parent, why, &fd))
+		return 0;
+	swept = sweep(fd);
+	close(fd);
+	return swept;
+}
+
 int cachedir_fd(const struct cachedir *d)
 {
 	return d->fd;

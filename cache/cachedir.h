@@ -36,6 +36,12 @@ struct cachedir_conf {
 MUST_CHECK int cachedir_open(struct cachedir **out,
 			     const struct cachedir_conf *conf, unsigned *swept,
 			     char why[256]);
+/*
+ * Remove the left-overs under another parent, where there may be some too;
+ * how many.  One that others could play tricks in is left alone.
+ */
+unsigned cachedir_sweep(const char *parent);
+
 int cachedir_fd(const struct cachedir *d); /* borrowed */
 
 /*

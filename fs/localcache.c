@@ -161,6 +161,7 @@ static int open_dir(struct localcache *c, const struct options *o,
 	struct cachedir_conf conf = { .parent = o->cache_dir,
 				      .shared = c->shared,
 				      .keep = (int)o->cache_keep };
+	int err;
 
 	if (o->cache_keep && c->key_from == KEYSOURCE_EPHEMERAL) {
 		(void)snprintf(
@@ -168,7 +169,11 @@ static int open_dir(struct localcache *c, const struct options *o,
 			"cache_keep=yes: what a random key has sealed is lost with the mount: give cache_key_file= or cache_key_command= too");
 		return -EINVAL;
 	}
-	return cachedir_open(&c->dir, &conf, &c->swept, why);
+	err = cachedir_open(&c->dir, &conf, &c->swept, why);
+	/* Mounts that were told nothing else have left theirs here. */
+	if (!err)
+		c->swept += cachedir_sweep("/tmp");
+	return err;
 }
 
 static int open_backend(struct localcache *c, const struct options *o,

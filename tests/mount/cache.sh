@@ -38,6 +38,33 @@ for field in .version .unverified_bytes .cache.backend .cache.key .cache.key_sou
 	CHECKS=$((CHECKS + 1))
 	jq -e "$field != null" "$WORK/stats" >/dev/null || fail "stats have no $field"
 done
+# For Prometheus the same numbers, as its own parser reads them.
+cat >"$WORK/metrics.py" <<'PYTHON'
+import json, sys
+from prometheus_client.parser import text_string_to_metric_families as parse
+stats = json.load(open(sys.argv[1]))
+seen = {}
+for family in parse(open(sys.argv[2]).read()):
+    assert family.documentation and family.type in ("counter", "gauge"), family.name
+    for sample in family.samples:
+        assert sample.name not in seen, sample.name
+        seen[sample.name] = sample
+count = 0
+for group, value in stats.items():
+    for name, v in (value if isinstance(value, dict) else {"": value}).items():
+        full = "_".join(part for part in ("deltaglider", group, name) if part)
+        if isinstance(v, str):
+            full = full if name else "deltaglider_build"
+            assert v in seen[full + "_info"].labels.values(), full
+        else:
+            assert full in seen or full + "_total" in seen, full
+            assert (seen.get(full) or seen[full + "_total"]).value >= 0
+        count += 1
+assert count == len(seen), (count, len(seen))
+print(count)
+PYTHON
+cat "$MNT/.dg/metrics" >"$WORK/metrics"
+holds "$(/usr/bin/python3 "$WORK/metrics.py" "$WORK/stats" "$WORK/metrics")" -ge 50
 equal "$(stats .version)" "$("$BINARY" --version | cut -d' ' -f2)"
 equal "$(cat "$MNT/.dg/version")" "$(stats .version)"
 for text in 0 2 '' yes '1 1' 11; do

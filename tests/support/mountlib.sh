@@ -184,6 +184,7 @@ end_fs() {
 	until_true "$DEADLINE" has_ended "$DPID" ||
 		fail "the daemon lives $DEADLINE s after the unmount"
 	wait "$DPID" || status=$?
+	! grep -A60 'WARNING: ThreadSanitizer' "$LOG" || fail "a race in the daemon"
 	[ "$status" = "$1" ] || fail "the daemon ended with status $status"
 	! is_mounted "$MNT" || fail "the daemon has ended and left its mount"
 	if grep -E ': error: |AddressSanitizer|runtime error' "$LOG"; then
