@@ -453,7 +453,7 @@ unsigned cachedir_sweep(const char *parent)
 {
 	char why[WHY];
 	unsigned swept;
-	int fd;
+	int fd = -1;
 
 	if (parent_open(parent, why, &fd))
 		return 0;

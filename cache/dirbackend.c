@@ -44,10 +44,8 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	    fstatat(d->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) ||
 	    named.st_ino != st.st_ino)
 		return;
-	if (!filelock_try(fd, LOCK_EX)) {
-		space_remove(d->space, name, fd);
+	if (!filelock_try(fd, LOCK_EX) && !space_remove(d->space, name, fd))
 		return;
-	}
 	space_doomed_name(st.st_ino, doomed);
 	if (!renameat(d->dirfd, name, d->dirfd, doomed))
 		space_count(d->space, -1, 1);

@@ -30,21 +30,15 @@ static void discard(struct dirbackend *d, const char *name, int fd)
 	space_unlock(d->space);
 }
 
-static int cached_new(struct dircached **out, const char *name, int fd)
+static struct dircached *cached_new(const char *name, ino_t ino)
 {
 	struct dircached *c = calloc(1, sizeof(*c));
-	struct stat st;
 
-	if (!c)
-		return -ENOMEM;
-	if (fstat(fd, &st) < 0) {
-		free(c);
-		return -errno;
+	if (c) {
+		c->ino = ino;
+		(void)snprintf(c->name, sizeof(c->name), "%s", name);
 	}
-	c->ino = st.st_ino;
-	(void)snprintf(c->name, sizeof(c->name), "%s", name);
-	*out = c;
-	return 0;
+	return c;
 }
 
 /*
@@ -55,7 +49,7 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 		const char *name, struct cached **out)
 {
 	struct reffile *file = NULL;
-	struct dircached *c;
+	struct dircached *c = NULL;
 	struct stat st;
 	int fd, err;
 
@@ -70,8 +64,10 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 	err = filelock_wait(fd, LOCK_SH);
 	if (!err && (fstat(fd, &st) || !st.st_nlink))
 		err = -EAGAIN; /* evicted between our two calls */
-	if (!err)
-		err = cached_new(&c, name, fd);
+	if (!err) {
+		c = cached_new(name, st.st_ino);
+		err = c ? 0 : -ENOMEM;
+	}
 	if (err)
 		goto close_fd;
 	err = dir_entry_open(fd, name, want->key, &file);
@@ -146,17 +142,21 @@ static int begin(struct dirbackend *d, const struct backend_want *want,
 	char part[SPACE_NAME_MAX];
 	struct dircached *c;
 	struct medium m;
+	struct stat st;
 	int fd, err;
 
 	space_part_name(name, part);
 	fd = part_open(d, name, part);
 	if (fd < 0)
 		return fd;
-	err = part_reserve(d, fd, want->len);
-	if (!err)
-		err = cached_new(&c, name, fd);
+	err = fstat(fd, &st) < 0 ? -errno : part_reserve(d, fd, want->len);
 	if (err)
 		goto remove_part;
+	c = cached_new(name, st.st_ino);
+	if (!c) {
+		err = -ENOMEM;
+		goto remove_part;
+	}
 	m = medium_file(fd);
 	err = reffile_new(&c->cached.file, &m, want->key, want->digest,
 			  want->len);

@@ -11,7 +11,6 @@
  * The head, of which the first CLEAR bytes are not encrypted but are
  * authenticated; then the pages, each in a slot of the same size.
  */
-#define MAGIC     "dgcache\n"
 #define VERSION   1
 #define KEY_AT    16
 #define ID_AT     32
@@ -19,6 +18,8 @@
 #define FACTS_LEN (DIGEST_LEN + 8)
 #define HEAD_LEN  128
 #define HEAD_PAGE UINT64_MAX /* the "page" that the head is sealed as */
+
+static const uint8_t magic[8] = { 'd', 'g', 'c', 'a', 'c', 'h', 'e', '\n' };
 
 struct reffile {
 	struct medium medium;
@@ -119,7 +120,7 @@ int reffile_append(struct reffile *f, const void *data, size_t len)
 static void clear_make(const struct reffile *f, uint8_t head[HEAD_LEN])
 {
 	memset(head, 0, HEAD_LEN);
-	memcpy(head, MAGIC, 8);
+	memcpy(head, magic, sizeof(magic));
 	le32_put(head + 8, VERSION);
 	memcpy(head + KEY_AT, f->key_id, CACHEKEY_ID_LEN);
 	memcpy(head + ID_AT, f->sealing.id, SEALING_ID_LEN);
@@ -164,7 +165,8 @@ static int head_read(struct reffile *f, const struct cachekey *key)
 
 	if (err)
 		return err;
-	if (memcmp(head, MAGIC, 8) != 0 || le32_get(head + 8) != VERSION)
+	if (memcmp(head, magic, sizeof(magic)) != 0 ||
+	    le32_get(head + 8) != VERSION)
 		return -EBADMSG;
 	memcpy(f->key_id, head + KEY_AT, CACHEKEY_ID_LEN);
 	if (!reffile_is_under(f, key))

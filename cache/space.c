@@ -16,7 +16,6 @@
 
 /* The file that all who use the directory lock, with the tally in it. */
 #define SPACE_FILE "space"
-#define MAGIC      "dgspace\n"
 #define TALLY_LEN  40
 
 #define DU_UNIT  ((uint64_t)512) /* of st_blocks */
@@ -24,6 +23,8 @@
 #define FS_MAPS  ((uint64_t)64 << 20) /* bytes that one such block maps */
 /* Our own two files, and for the directory to grow. */
 #define MARGIN ((uint64_t)24 << 10)
+
+static const uint8_t magic[8] = { 'd', 'g', 's', 'p', 'a', 'c', 'e', '\n' };
 
 struct candidate {
 	char name[SPACE_NAME_MAX];
@@ -73,7 +74,7 @@ void space_doomed_name(ino_t ino, char out[SPACE_NAME_MAX])
 /* The tally and, to tell a torn or foreign one, its complement in brief. */
 static void tally_pack(const struct space_tally *t, uint8_t out[TALLY_LEN])
 {
-	memcpy(out, MAGIC, 8);
+	memcpy(out, magic, sizeof(magic));
 	le64_put(out + 8, t->bytes);
 	le64_put(out + 16, t->entries);
 	le64_put(out + 24, t->doomed);
@@ -215,18 +216,19 @@ void space_count(struct space *s, int entries, int doomed)
 	tally_store(s);
 }
 
-void space_remove(struct space *s, const char *name, int fd)
+int space_remove(struct space *s, const char *name, int fd)
 {
 	enum space_kind kind = space_kind(name);
 	struct stat st;
 
 	if (unlinkat(s->dirfd, name, 0) < 0 &&
 	    unlinkat(s->dirfd, name, AT_REMOVEDIR) < 0)
-		return;
+		return -errno;
 	if (!fstat(fd, &st))
 		tally_give(s, (uint64_t)st.st_blocks * DU_UNIT);
 	space_count(s, kind == SPACE_ENTRY ? -1 : 0,
 		    kind == SPACE_DOOMED ? -1 : 0);
+	return 0;
 }
 
 /* A file that somebody holds is locked; a name without a holder is dead. */

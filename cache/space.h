@@ -51,8 +51,11 @@ void space_unlock(struct space *s);
  */
 MUST_CHECK int space_reserve(struct space *s, int fd, uint64_t len);
 
-/* Remove the file `name`, which is open as `fd` and locked for us alone. */
-void space_remove(struct space *s, const char *name, int fd);
+/*
+ * Remove the file `name`, which is open as `fd` and locked for us alone.
+ * 0 or -errno, which only what is none of ours gives.
+ */
+int space_remove(struct space *s, const char *name, int fd);
 
 /* A part became an entry, an entry was doomed, and so on: add to the counts. */
 void space_count(struct space *s, int entries, int doomed);

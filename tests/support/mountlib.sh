@@ -171,6 +171,11 @@ lib_umount() {
 	fi
 }
 
+# Is it a build with a sanitizer, which has memory of its own?
+sanitized() {
+	ldd "$BINARY" | grep -qE 'lib[at]san'
+}
+
 # Unmount and wait for the daemon, which must end with status 0.
 umount_fs() {
 	lib_umount "$MNT"
