@@ -44,11 +44,13 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	    fstatat(d->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) ||
 	    named.st_ino != st.st_ino)
 		return;
-	if (!filelock_try(fd, LOCK_EX) && !space_remove(d->space, name, fd))
-		return;
 	space_doomed_name(st.st_ino, doomed);
-	if (!renameat(d->dirfd, name, d->dirfd, doomed))
-		space_count(d->space, -1, 1);
+	if (renameat(d->dirfd, name, d->dirfd, doomed) < 0)
+		return;
+	space_count(d->space, -1, 1);
+	/* In this order: a holder who lets go now looks for the new name. */
+	if (!filelock_try(fd, LOCK_EX))
+		(void)space_remove(d->space, doomed, fd);
 }
 
 int dir_entry_open(int fd, const char *name, const struct cachekey *key,
@@ -105,39 +107,54 @@ static int dir_publish(struct cache_backend *b, struct cached *cached, int once)
 	return err;
 }
 
-/* The name that it goes under, if it is to go when nobody holds it. */
-static int to_remove(const struct dirbackend *d, const struct dircached *c,
-		     char name[SPACE_NAME_MAX])
+/* One that was to go with its last holder, which may have been us. */
+static void remove_doomed(struct dirbackend *d, ino_t ino)
 {
+	char name[SPACE_NAME_MAX];
 	struct stat st;
+	int fd;
 
-	if (c->published)
-		space_doomed_name(c->ino, name);
-	else
-		space_part_name(c->name, name);
-	return !fstatat(d->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
-	       st.st_ino == c->ino;
+	space_doomed_name(ino, name);
+	if (fstatat(d->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) ||
+	    space_lock(d->space))
+		return;
+	fd = dir_name_open(d, name);
+	if (fd >= 0) {
+		if (!filelock_try(fd, LOCK_EX))
+			(void)space_remove(d->space, name, fd);
+		(void)close(fd);
+	}
+	space_unlock(d->space);
+}
+
+/* A part that was not finished, and is locked by us. */
+static void remove_part(struct dirbackend *d, const struct dircached *c)
+{
+	char name[SPACE_NAME_MAX];
+
+	space_part_name(c->name, name);
+	if (space_lock(d->space))
+		return; /* then a scan finds it */
+	(void)space_remove(d->space, name, reffile_fd(c->cached.file));
+	space_unlock(d->space);
 }
 
 static void dir_put(struct cache_backend *b, struct cached *cached)
 {
 	struct dircached *c = (struct dircached *)cached;
-	int fd = reffile_fd(cached->file);
 	struct dirbackend *d = dir_of(b);
-	char name[SPACE_NAME_MAX];
 	struct timespec times[2];
 
 	/* Its time of change is that of its last use. */
 	(void)clock_gettime(CLOCK_REALTIME, &times[0]);
 	times[1] = times[0];
 	if (c->published)
-		(void)futimens(fd, times);
-	if (to_remove(d, c, name) && !space_lock(d->space)) {
-		if (!filelock_try(fd, LOCK_EX))
-			space_remove(d->space, name, fd);
-		space_unlock(d->space);
-	}
+		(void)futimens(reffile_fd(cached->file), times);
+	else
+		remove_part(d, c);
 	reffile_close(cached->file);
+	if (c->published)
+		remove_doomed(d, c->ino);
 	free(c);
 }
 
