@@ -47,7 +47,7 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	space_doomed_name(st.st_ino, doomed);
 	if (renameat(d->dirfd, name, d->dirfd, doomed) < 0)
 		return;
-	space_count(d->space, -1, 1);
+	space_count(d->space, S_ISREG(st.st_mode) ? -1 : 0, 1);
 	/* In this order: a holder who lets go now looks for the new name. */
 	if (!filelock_try(fd, LOCK_EX))
 		(void)space_remove(d->space, doomed, fd);
