@@ -87,10 +87,13 @@ struct backend_ops {
 	void (*put)(struct cache_backend *b, struct cached *c);
 	/* Nobody gets this one any more; with `damaged` it is counted. */
 	void (*doom)(struct cache_backend *b, struct cached *c, int damaged);
-	/* Drop all that nobody holds, at once; the rest when it is put. */
-	void (*clear)(struct cache_backend *b);
+	/*
+	 * Drop all that nobody holds, at once; the rest when it is put.
+	 * 0; -EBUSY if another process holds it up for too long; -errno.
+	 */
+	int (*clear)(struct cache_backend *b);
 	/* The same for what is sealed under `key`. */
-	void (*retire)(struct cache_backend *b, const struct cachekey *key);
+	int (*retire)(struct cache_backend *b, const struct cachekey *key);
 	/* Drop idle ones for `bytes` or more, if there are.  Bytes dropped. */
 	uint64_t (*evict)(struct cache_backend *b, uint64_t bytes,
 			  enum evict_reason why);

@@ -30,8 +30,8 @@ const uint8_t *cachekey_id(const struct cachekey *k); /* CACHEKEY_ID_LEN */
 
 /*
  * The name, as hexadecimal digits and a NUL, of the file that holds the
- * reference of this digest and length: who lacks the key learns from it
- * neither the content nor whether two directories have the same.  0 or -errno.
+ * reference of this digest and length.  Who lacks the key does not learn the
+ * content from it.  0 or -errno.
  */
 MUST_CHECK int cachekey_name(const struct cachekey *k,
 			     const uint8_t digest[DIGEST_LEN], uint64_t len,

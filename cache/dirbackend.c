@@ -257,9 +257,13 @@ int dirbackend_new(struct cache_backend **out,
 	d->dirfd = conf->dirfd;
 	d->log = conf->log;
 	(void)pthread_mutex_init(&d->lock, NULL);
-	err = space_open(&d->space, conf->dirfd, conf->limit, conf->min_free);
+	err = space_open(&d->space, conf->dirfd, conf->limit, conf->min_free,
+			 &conf->log);
 	if (!err)
 		err = dir_check_all(d, conf->key);
+	/* What was kept may be more than this mount wants. */
+	if (!err)
+		dir_set_limit(&d->backend, conf->limit, conf->min_free);
 	if (err)
 		dir_free(&d->backend);
 	else

@@ -61,8 +61,8 @@ MUST_CHECK int dir_get(struct cache_backend *b, const struct backend_want *want,
 		       struct cached **out);
 
 /* dirbackend_sweep.c: all entries, one after the other. */
-void dir_clear(struct cache_backend *b);
-void dir_retire(struct cache_backend *b, const struct cachekey *key);
+MUST_CHECK int dir_clear(struct cache_backend *b);
+MUST_CHECK int dir_retire(struct cache_backend *b, const struct cachekey *key);
 MUST_CHECK int dir_list(struct cache_backend *b, const struct cachekey *key,
 			backend_list_fn *fn, void *arg);
 

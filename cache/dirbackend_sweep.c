@@ -25,16 +25,19 @@ static void clear_one(void *arg, const char *name)
 	(void)close(fd);
 }
 
-void dir_clear(struct cache_backend *b)
+int dir_clear(struct cache_backend *b)
 {
 	struct dirbackend *d = dir_of(b);
 	struct sweep s = { .d = d };
+	int err = space_lock(d->space);
 
-	if (space_lock(d->space))
-		return;
-	if (!space_scan(d->space))
+	if (err)
+		return err;
+	err = space_scan(d->space);
+	if (!err)
 		space_each(d->space, clear_one, &s);
 	space_unlock(d->space);
+	return err;
 }
 
 /* 0 if the entry is sound and sealed under the key; closes `fd`. */
@@ -63,16 +66,19 @@ static void retire_one(void *arg, const char *name)
 	(void)close(fd);
 }
 
-void dir_retire(struct cache_backend *b, const struct cachekey *key)
+int dir_retire(struct cache_backend *b, const struct cachekey *key)
 {
 	struct dirbackend *d = dir_of(b);
 	struct sweep s = { .d = d, .key = key };
+	int err = space_lock(d->space);
 
-	if (space_lock(d->space))
-		return;
-	if (!space_scan(d->space))
+	if (err)
+		return err;
+	err = space_scan(d->space);
+	if (!err)
 		space_each(d->space, retire_one, &s);
 	space_unlock(d->space);
+	return err;
 }
 
 /* At the beginning: what is of no use to us and not in use goes. */
@@ -99,7 +105,6 @@ static void check_one(void *arg, const char *name)
 int dir_check_all(struct dirbackend *d, const struct cachekey *key)
 {
 	struct sweep s = { .d = d, .key = key };
-	struct backend_stats aliens;
 	int err = space_lock(d->space);
 
 	if (err)
@@ -110,12 +115,10 @@ int dir_check_all(struct dirbackend *d, const struct cachekey *key)
 	space_unlock(d->space);
 	if (err)
 		return err;
-	space_stats(d->space, &aliens);
 	d->foreign = s.foreign;
 	d->corruptions = s.damaged;
 	dir_note(d, CACHE_FOREIGN, s.foreign);
 	dir_note(d, CACHE_DAMAGED, s.damaged);
-	dir_note(d, CACHE_ALIEN, aliens.corruptions);
 	return 0;
 }
 

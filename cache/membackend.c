@@ -204,22 +204,24 @@ static void drop_those(struct membackend *m, const struct cachekey *key)
 	}
 }
 
-static void mem_clear(struct cache_backend *b)
+static int mem_clear(struct cache_backend *b)
 {
 	struct membackend *m = of(b);
 
 	(void)pthread_mutex_lock(&m->lock);
 	drop_those(m, NULL);
 	(void)pthread_mutex_unlock(&m->lock);
+	return 0;
 }
 
-static void mem_retire(struct cache_backend *b, const struct cachekey *key)
+static int mem_retire(struct cache_backend *b, const struct cachekey *key)
 {
 	struct membackend *m = of(b);
 
 	(void)pthread_mutex_lock(&m->lock);
 	drop_those(m, key);
 	(void)pthread_mutex_unlock(&m->lock);
+	return 0;
 }
 
 static uint64_t mem_evict(struct cache_backend *b, uint64_t bytes,
@@ -258,7 +260,7 @@ static int mem_list(struct cache_backend *b, const struct cachekey *key,
 	int err = 0;
 
 	(void)pthread_mutex_lock(&m->lock);
-	for (struct slot *s = m->newest; s && !err; s = s->older) {
+	for (struct slot *s = m->oldest; s && !err; s = s->newer) {
 		struct cached_facts facts = {
 			.digest = reffile_digest(s->cached.file),
 			.len = reffile_length(s->cached.file),

@@ -259,14 +259,17 @@ static void disown_all(struct refs *r)
 		}
 }
 
-void refs_clear(struct refs *r)
+int refs_clear(struct refs *r)
 {
+	int err;
+
 	(void)pthread_mutex_lock(&r->lock);
 	r->stats.clears++;
 	disown_all(r);
 	(void)pthread_mutex_unlock(&r->lock);
-	r->backend->ops->clear(r->backend);
+	err = r->backend->ops->clear(r->backend);
 	texts_clear(r->texts);
+	return err;
 }
 
 int refs_rotate(struct refs *r, const struct aead_key *key)
@@ -282,8 +285,9 @@ int refs_rotate(struct refs *r, const struct aead_key *key)
 	r->stats.rotations++;
 	disown_all(r);
 	(void)pthread_mutex_unlock(&r->lock);
+	/* What cannot be dropped now is of no use, and evicted before long. */
 	if (memcmp(cachekey_id(old), cachekey_id(fresh), CACHEKEY_ID_LEN) != 0)
-		r->backend->ops->retire(r->backend, old);
+		(void)r->backend->ops->retire(r->backend, old);
 	cachekey_put(old);
 	return 0;
 }
@@ -295,7 +299,7 @@ void refs_retire(struct refs *r)
 	(void)pthread_mutex_lock(&r->lock);
 	key = cachekey_hold(r->key);
 	(void)pthread_mutex_unlock(&r->lock);
-	r->backend->ops->retire(r->backend, key);
+	(void)r->backend->ops->retire(r->backend, key);
 	cachekey_put(key);
 }
 

@@ -88,13 +88,18 @@ MUST_CHECK int ref_text(struct ref *ref, const uint8_t **out);
 /* The encoder's index of them.  0 or as ref_text(). */
 MUST_CHECK int ref_index(struct ref *ref, const struct delta_index **out);
 
-/* Drop what is not in use at once, the rest when it is put back. */
-void refs_clear(struct refs *r);
+/*
+ * Drop what is not in use at once, the rest when it is put back.  0; -EBUSY if
+ * another process holds the directory up for too long, and -errno: then some
+ * of it is still there.
+ */
+MUST_CHECK int refs_clear(struct refs *r);
 
 /*
  * From now on everything is sealed under this master key, which is copied;
- * what is sealed under the one before is dropped, as by refs_clear().  Who
- * reads it reads on.  0, -ENOMEM or -EIO: then nothing has changed.
+ * what is sealed under the one before is dropped, as by refs_clear(), if that
+ * can be.  Who reads it reads on.  0, -ENOMEM or -EIO: then nothing has
+ * changed.
  */
 MUST_CHECK int refs_rotate(struct refs *r, const struct aead_key *key);
 

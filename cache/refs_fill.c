@@ -251,6 +251,11 @@ int entry_fill(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
 	}
 	*fetched = 1;
 	err = fill_from_text(&f);
+	if (!err) {
+		(void)pthread_mutex_lock(&r->lock);
+		r->stats.hits++;
+		(void)pthread_mutex_unlock(&r->lock);
+	}
 	if (err == -ENOENT) {
 		(void)pthread_mutex_lock(&r->lock);
 		r->stats.misses++;

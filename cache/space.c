@@ -36,6 +36,7 @@ struct space {
 	int fd; /* of SPACE_FILE */
 	pthread_mutex_t lock; /* all below, and threads against each other */
 	uint64_t limit, min_free;
+	struct cache_log log;
 	struct space_tally tally; /* as of taking the lock */
 	struct candidate *found; /* by the last scan, oldest first */
 	size_t n_found, room, next; /* next: to be evicted */
@@ -135,7 +136,8 @@ static int file_open(int dirfd)
 	}
 }
 
-int space_open(struct space **out, int dirfd, uint64_t limit, uint64_t min_free)
+int space_open(struct space **out, int dirfd, uint64_t limit, uint64_t min_free,
+	       const struct cache_log *log)
 {
 	struct space *s = calloc(1, sizeof(*s));
 	int err;
@@ -145,6 +147,7 @@ int space_open(struct space **out, int dirfd, uint64_t limit, uint64_t min_free)
 	s->dirfd = dirfd;
 	s->limit = limit;
 	s->min_free = min_free;
+	s->log = *log;
 	s->fd = file_open(dirfd);
 	if (s->fd < 0) {
 		err = s->fd;
@@ -239,7 +242,8 @@ static int remove_if_free(struct space *s, const char *name)
 	fd = openat(s->dirfd, name,
 		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ELOOP && !unlinkat(s->dirfd, name, 0);
+		return (errno == ELOOP || errno == ENXIO) &&
+		       !unlinkat(s->dirfd, name, 0); /* a link, a socket */
 	if (!filelock_try(fd, LOCK_EX))
 		removed = !unlinkat(s->dirfd, name, 0) ||
 			  !unlinkat(s->dirfd, name, AT_REMOVEDIR);
@@ -306,6 +310,7 @@ static int by_use(const void *a, const void *b)
 int space_scan(struct space *s)
 {
 	struct dirent *d;
+	uint64_t aliens;
 	int fd, err = 0;
 	DIR *dir;
 
@@ -320,11 +325,14 @@ int space_scan(struct space *s)
 	}
 	s->tally = (struct space_tally){ 0 };
 	s->n_found = s->next = 0;
+	aliens = s->aliens;
 	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
 	while (!err && (d = readdir(dir)))
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			err = scan_name(s, d->d_name);
 	(void)closedir(dir);
+	if (s->aliens > aliens && s->log.on)
+		s->log.on(s->log.arg, CACHE_ALIEN, s->aliens - aliens);
 	if (s->n_found)
 		qsort(s->found, s->n_found, sizeof(*s->found), by_use);
 	tally_store(s);
@@ -445,8 +453,9 @@ void space_set_limit(struct space *s, uint64_t limit, uint64_t min_free)
 {
 	s->limit = limit;
 	s->min_free = min_free;
-	if (s->tally.bytes > limit)
-		(void)space_evict(s, s->tally.bytes - limit, EVICT_SPACE);
+	if (s->tally.bytes + overhead(s) > limit)
+		(void)space_evict(s, s->tally.bytes + overhead(s) - limit,
+				  EVICT_SPACE);
 }
 
 void space_read(struct space *s, struct space_tally *out)

@@ -36,9 +36,9 @@ struct space_tally {
 	uint64_t bytes, entries, doomed;
 };
 
-/* `dirfd` is borrowed; sizes in bytes.  0 or -errno. */
+/* `dirfd` is borrowed; sizes in bytes; `log` hears of aliens.  0 or -errno. */
 MUST_CHECK int space_open(struct space **out, int dirfd, uint64_t limit,
-			  uint64_t min_free);
+			  uint64_t min_free, const struct cache_log *log);
 void space_close(struct space *s); /* NULL-safe */
 
 /* 0; -EBUSY if another process keeps it for too long; -errno. */

@@ -14,9 +14,7 @@ static int clear_cache(const struct control_context *c, const char *line)
 {
 	if (strcmp(line, "1") != 0)
 		return -EINVAL;
-	refs_clear(c->cache->refs);
-	log_info("cache cleared on request");
-	return 0;
+	return localcache_clear(c->cache, "on request");
 }
 
 static int show_stats(const struct control_context *c, struct bytes *out)

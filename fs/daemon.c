@@ -35,7 +35,8 @@ static void wait_for_child(int fd, pid_t child)
 						       : 1);
 }
 
-int daemon_start(struct daemon *d, int foreground)
+int daemon_start(struct daemon *d, int foreground, daemon_parent_fn *in_parent,
+		 void *arg)
 {
 	int fds[2];
 	pid_t child;
@@ -54,6 +55,7 @@ int daemon_start(struct daemon *d, int foreground)
 		return err;
 	}
 	if (child) {
+		in_parent(arg);
 		(void)close(fds[1]);
 		wait_for_child(fds[0], child);
 	}

@@ -20,9 +20,12 @@ void daemon_keep_private(void);
 /*
  * Fork.  Returns in the child only, with standard error still open; the parent
  * exits with 0 once daemon_ready() was called, else with the child's status.
- * With `foreground` nothing is forked.  0 or -errno.
+ * With `foreground` nothing is forked; else `in_parent` is called in the parent
+ * before it waits.  0 or -errno.
  */
-MUST_CHECK int daemon_start(struct daemon *d, int foreground);
+typedef void daemon_parent_fn(void *arg);
+MUST_CHECK int daemon_start(struct daemon *d, int foreground,
+			    daemon_parent_fn *in_parent, void *arg);
 
 /* Let go of terminal and directory, log to syslog from here on, free the parent. */
 void daemon_ready(struct daemon *d);

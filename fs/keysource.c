@@ -21,7 +21,7 @@
 #define SOURCE_MAX   ((size_t)4096) /* bytes of a file or an output */
 #define KILL_MS      1000 /* what is killed is gone sooner */
 #define REAP_STEP_NS 5000000
-#define MAKE         "make one with: head -c 32 /dev/urandom | base64"
+#define MAKE         "make one with: mount.deltaglider --generate-key"
 
 /* All that must not lie in ordinary memory. */
 struct scratch {

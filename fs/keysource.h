@@ -12,7 +12,7 @@
  * has it; a key whose bytes are all the same is refused.
  */
 #define KEYSOURCE_VARIABLE   "DG_CACHE_ENCRYPTION_KEY"
-#define KEYSOURCE_COMMAND_MS 10000 /* a command may take so long */
+#define KEYSOURCE_COMMAND_MS 8000 /* a command may take so long */
 
 enum keysource_from {
 	KEYSOURCE_EPHEMERAL, /* a random one, known to this mount alone */

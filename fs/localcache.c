@@ -35,8 +35,8 @@ static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 	switch (what) {
 	case CACHE_FOREIGN:
 		log_info(
-			"cache: removed %llu entries that were sealed under another key",
-			number);
+			"cache: removed %llu entr%s that %s sealed under another key",
+			number, n == 1 ? "y" : "ies", n == 1 ? "was" : "were");
 		break;
 	case CACHE_DAMAGED:
 		log_warning(
@@ -49,7 +49,10 @@ static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 			number, n == 1 ? "" : "s");
 		break;
 	case CACHE_UNUSABLE:
-		if (!atomic_exchange(&c->told_unusable, 1))
+		if (n == EBUSY)
+			log_warning(
+				"cache: another mount that shares it does not answer: what is fetched is not kept");
+		else if (!atomic_exchange(&c->told_unusable, 1))
 			log_error(
 				"cache: %s: what is fetched is not kept; unmount and mount again when it is mended",
 				strerrordesc_np((int)n));
@@ -228,6 +231,22 @@ static int open_refs(struct localcache *c, const struct options *o,
 	return 0;
 }
 
+/* With the lock, or nobody else there yet.  A key's text is not kept. */
+static int note_source(struct localcache *c, const struct keysource *s)
+{
+	char *what = NULL;
+
+	if (s->what && s->from != KEYSOURCE_ENVIRONMENT) {
+		what = strdup(s->what);
+		if (!what)
+			return -ENOMEM;
+	}
+	free(c->key_what);
+	c->key_what = what;
+	c->key_from = s->from;
+	return 0;
+}
+
 int localcache_open(struct localcache *c, struct options *o,
 		    char why[OPTION_WHY])
 {
@@ -243,7 +262,9 @@ int localcache_open(struct localcache *c, struct options *o,
 	err = localcache_keysource(o, &source, why);
 	if (err)
 		return err;
-	c->key_from = source.from;
+	err = note_source(c, &source);
+	if (err)
+		return err;
 	c->shared = source.from != KEYSOURCE_EPHEMERAL &&
 		    c->kind == CACHE_FILESYSTEM;
 	c->spool_key = secret_new(sizeof(*c->spool_key));
@@ -276,6 +297,7 @@ void localcache_close(struct localcache *c)
 	cachedir_close(c->dir);
 	secret_free(c->spool_key, sizeof(*c->spool_key));
 	c->spool_key = NULL;
+	free(c->key_what);
 	(void)pthread_mutex_destroy(&c->lock);
 	budget_clear(&c->spool);
 }
@@ -291,16 +313,16 @@ int localcache_rotate(struct localcache *c, const struct keysource *s,
 		(void)snprintf(why, OPTION_WHY, "out of memory");
 		return -ENOMEM;
 	}
-	(void)pthread_mutex_lock(&c->lock);
 	err = keysource_load(s, master, why);
+	(void)pthread_mutex_lock(&c->lock);
 	if (!err) {
 		err = refs_rotate(c->refs, master);
+		if (!err)
+			err = note_source(c, s);
 		if (err)
 			(void)snprintf(why, OPTION_WHY, "%s",
 				       strerrordesc_np(-err));
 	}
-	if (!err)
-		c->key_from = s->from;
 	(void)pthread_mutex_unlock(&c->lock);
 	secret_free(master, sizeof(*master));
 	if (err) {
@@ -312,6 +334,18 @@ int localcache_rotate(struct localcache *c, const struct keysource *s,
 	return 0;
 }
 
+int localcache_key_is(struct localcache *c, const struct keysource *s)
+{
+	int same;
+
+	(void)pthread_mutex_lock(&c->lock);
+	same = c->key_from == s->from;
+	if (same && c->key_what && s->what)
+		same = !strcmp(c->key_what, s->what);
+	(void)pthread_mutex_unlock(&c->lock);
+	return same;
+}
+
 enum keysource_from localcache_key_from(struct localcache *c)
 {
 	enum keysource_from from;
@@ -320,6 +354,22 @@ enum keysource_from localcache_key_from(struct localcache *c)
 	from = c->key_from;
 	(void)pthread_mutex_unlock(&c->lock);
 	return from;
+}
+
+int localcache_clear(struct localcache *c, const char *why)
+{
+	int err = refs_clear(c->refs);
+
+	if (!err)
+		log_info("cache cleared %s", why);
+	else
+		log_error(
+			"cache not cleared %s: %s%s", why,
+			strerrordesc_np(-err),
+			err == -EBUSY
+				? ": another mount that shares it does not answer"
+				: "");
+	return err;
 }
 
 void localcache_resize(struct localcache *c, const struct options *o)

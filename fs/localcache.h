@@ -38,9 +38,9 @@ struct localcache {
 	char key_told[LOCALCACHE_LINE];
 	atomic_int told_too_large, told_unusable;
 
-	pthread_mutex_t
-		lock; /* one rotation at a time; where the key is from */
+	pthread_mutex_t lock; /* the rest; never while a key is got */
 	enum keysource_from key_from;
+	char *key_what; /* as of struct keysource, owned; NULL for a text */
 };
 
 /*
@@ -58,7 +58,10 @@ void localcache_close(struct localcache *c);
  */
 void localcache_tell(struct localcache *c);
 
-/* Seal under another key from now on.  0; -errno with `why`, logged. */
+/*
+ * Seal under another key from now on.  One at a time.  0; -errno with `why`,
+ * logged.
+ */
 MUST_CHECK int localcache_rotate(struct localcache *c,
 				 const struct keysource *s,
 				 char why[OPTION_WHY]);
@@ -68,6 +71,12 @@ MUST_CHECK int localcache_keysource(const struct options *o,
 				    struct keysource *out,
 				    char why[OPTION_WHY]);
 enum keysource_from localcache_key_from(struct localcache *c);
+
+/* Is the key in force the one that was got from there? */
+int localcache_key_is(struct localcache *c, const struct keysource *s);
+
+/* Empty it, with a line in the log that says why.  0 or -errno, logged. */
+MUST_CHECK int localcache_clear(struct localcache *c, const char *why);
 
 /* New sizes, as in `o`. */
 void localcache_resize(struct localcache *c, const struct options *o);

@@ -282,18 +282,28 @@ static int open_parts(struct mounted *m, char why[OPTION_WHY])
 	return err ? err : open_volume(m);
 }
 
+/* The parent has no use for what is secret. */
+static void forget_options(void *arg)
+{
+	options_clear(arg);
+}
+
 int mount_run(const struct mount_request *rq)
 {
 	struct mounted m = { .rq = rq, .options = rq->options };
 	char why[OPTION_WHY] = "";
 	int err, status = 1;
 
-	err = daemon_start(&m.daemon, (int)rq->options->foreground);
+	err = daemon_start(&m.daemon, (int)rq->options->foreground,
+			   forget_options, rq->options);
 	if (err)
 		return complain(strerrordesc_np(-err));
 	log_set_level((enum log_level)rq->options->log_level);
 	/* Here, because what is locked is not inherited by a child. */
 	m.unlocked = secret_init() != 0;
+	err = options_lock_key(rq->options);
+	if (err)
+		return complain(strerrordesc_np(-err));
 	raise_file_limit();
 	block_hangup();
 	settings_init(&m.settings, m.options,

@@ -428,22 +428,33 @@ int options_note(struct options *o, const char *name, const char *value,
 	return 0;
 }
 
-int options_note_key(struct options *o, const char *file, const char *command)
+int options_lock_key(struct options *o)
+{
+	size_t len = o->cache_key_text ? strlen(o->cache_key_text) + 1 : 0;
+	char *locked;
+
+	if (!len)
+		return 0;
+	locked = secret_new(len);
+	if (!locked)
+		return -ENOMEM;
+	memcpy(locked, o->cache_key_text, len);
+	secret_free(o->cache_key_text, len);
+	o->cache_key_text = locked;
+	return 0;
+}
+
+int options_note_key(struct options *o, const char *file)
 {
 	for (size_t i = 0; i < option_rows_len; i++) {
 		const struct option_row *r = &option_rows[i];
-		int is_file =
-			r->offset == offsetof(struct options, cache_key_file);
-		int is_command = r->offset ==
-				 offsetof(struct options, cache_key_command);
-		const char *value = is_file ? file : command;
 		char **s = option_field(o, r), *copy = NULL;
 
 		if (r->env_only)
 			o->origin[i] = OPTION_BUILTIN; /* out of force */
-		if (!is_file && !is_command)
+		if (r->offset != offsetof(struct options, cache_key_file))
 			continue;
-		if (value && !(copy = strdup(value)))
+		if (file && !(copy = strdup(file)))
 			return -ENOMEM;
 		free(*s);
 		*s = copy;

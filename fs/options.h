@@ -106,11 +106,16 @@ MUST_CHECK int options_apply(struct options *o, const struct options *fresh,
 			     struct bytes *fixed);
 
 /*
- * The cache's key is another now: of this file, or of this command, or, with
- * both NULL, of no option.  0 or -ENOMEM.
+ * Put the text of the cache's key, if there is one, into memory that is
+ * locked: after secret_init().  0 or -ENOMEM.
  */
-MUST_CHECK int options_note_key(struct options *o, const char *file,
-				const char *command);
+MUST_CHECK int options_lock_key(struct options *o);
+
+/*
+ * The cache's key is another now: of this file, or, with NULL, of none; and
+ * not of the environment any more.  0 or -ENOMEM.
+ */
+MUST_CHECK int options_note_key(struct options *o, const char *file);
 
 /* "name = value  # origin" a line; secrets as "set" or "unset". */
 MUST_CHECK int options_show(const struct options *o, struct bytes *out);

@@ -41,7 +41,9 @@ int settings_anchor(struct options *o)
 void settings_init(struct settings *s, struct options *o, const char *section,
 		   struct localcache *cache)
 {
+	(void)pthread_mutex_init(&s->change, NULL);
 	(void)pthread_mutex_init(&s->lock, NULL);
+	s->key_pinned = 0;
 	s->options = o;
 	s->section = section;
 	s->cache = cache;
@@ -50,34 +52,10 @@ void settings_init(struct settings *s, struct options *o, const char *section,
 void settings_clear(struct settings *s)
 {
 	(void)pthread_mutex_destroy(&s->lock);
+	(void)pthread_mutex_destroy(&s->change);
 }
 
-static int same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
-static int same_source(const struct keysource *a, const struct keysource *b)
-{
-	return a->from == b->from && same_text(a->what, b->what);
-}
-
-/* With the lock: the options are as the file wants them; now all else. */
-static void apply(struct settings *s, const struct keysource *before)
-{
-	struct keysource now;
-	char why[OPTION_WHY];
-
-	log_set_level((enum log_level)s->options->log_level);
-	localcache_resize(s->cache, s->options);
-	if (localcache_keysource(s->options, &now, why))
-		log_error("%s: the key stays as it is", why);
-	else if (!same_source(before, &now))
-		/* It logs why not, and the key stays as it is. */
-		(void)!localcache_rotate(s->cache, &now, why);
-}
-
-/* What the key is from, with a text of its own: the options change. */
+/* What the options say the key is from, with a text of its own. */
 static int source_copy(const struct options *o, struct keysource *out,
 		       char **text)
 {
@@ -85,7 +63,11 @@ static int source_copy(const struct options *o, struct keysource *out,
 	int err = localcache_keysource(o, out, why);
 
 	*text = NULL;
-	if (!err && out->what) {
+	if (err) {
+		log_error("%s: the key stays as it is", why);
+		return err;
+	}
+	if (out->what) {
 		*text = strdup(out->what);
 		err = *text ? 0 : -ENOMEM;
 	}
@@ -93,30 +75,43 @@ static int source_copy(const struct options *o, struct keysource *out,
 	return err;
 }
 
-static void take_fresh(struct settings *s, struct options *fresh)
+/* With `change` held: another key, if the options name another. */
+static void follow_key(struct settings *s)
 {
-	struct bytes fixed = BYTES_INIT;
-	struct keysource before;
-	char *text;
+	struct keysource now;
+	char why[OPTION_WHY], *text;
 	int err;
 
 	(void)pthread_mutex_lock(&s->lock);
-	err = source_copy(s->options, &before, &text);
-	if (!err)
-		err = options_apply(s->options, fresh, &fixed);
+	err = source_copy(s->options, &now, &text);
+	(void)pthread_mutex_unlock(&s->lock);
+	/* It logs why not, and the key stays as it is. */
+	if (!err && !s->key_pinned && !localcache_key_is(s->cache, &now))
+		(void)!localcache_rotate(s->cache, &now, why);
+	free(text);
+}
+
+static void take_fresh(struct settings *s, const struct options *fresh)
+{
+	struct bytes fixed = BYTES_INIT;
+	int err;
+
+	(void)pthread_mutex_lock(&s->lock);
+	err = options_apply(s->options, fresh, &fixed);
+	if (!err) {
+		log_set_level((enum log_level)s->options->log_level);
+		localcache_resize(s->cache, s->options);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
 	if (!err && fixed.len)
 		log_warning(
 			"configuration: changed, but only a new mount takes it over:%.*s",
 			(int)fixed.len, (const char *)fixed.data);
-	if (!err) {
-		apply(s, &before);
-		log_info("configuration read again");
-	} else {
+	if (err)
 		log_error("configuration not read again: %s",
 			  strerrordesc_np(-err));
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	free(text);
+	else
+		log_info("configuration read again");
 	bytes_clear(&fixed);
 }
 
@@ -127,6 +122,7 @@ void settings_reload(struct settings *s)
 	struct options fresh;
 	int err;
 
+	(void)pthread_mutex_lock(&s->change);
 	options_init(&fresh);
 	err = config_load(&fresh, path ? path : SETTINGS_CONFIG, path != NULL,
 			  s->section, why);
@@ -134,46 +130,66 @@ void settings_reload(struct settings *s)
 		err = settings_anchor(&fresh);
 	if (!err)
 		err = defaults_fill(&fresh, why);
-	if (err)
+	if (err) {
 		log_error("configuration not read again: %s",
 			  why[0] ? why : strerrordesc_np(-err));
-	else
+	} else {
 		take_fresh(s, &fresh);
+		follow_key(s);
+	}
 	options_clear(&fresh);
+	(void)pthread_mutex_unlock(&s->change);
+}
+
+/* What the line asks for; *text is for free().  0, -EINVAL or -ENOMEM. */
+static int source_parse(struct settings *s, const char *line,
+			struct keysource *out, char **text)
+{
+	*out = (struct keysource){ .from = KEYSOURCE_EPHEMERAL };
+	*text = NULL;
+	if (!strcmp(line, "ephemeral"))
+		return 0;
+	if (!strncmp(line, "file /", 6)) {
+		out->from = KEYSOURCE_FILE;
+		out->what = line + 5;
+		return 0;
+	}
+	if (strcmp(line, "command") != 0)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->options->cache_key_command)
+		*text = strdup(s->options->cache_key_command);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (!*text) {
+		log_error(
+			"cache key not rotated: no cache_key_command is set to run");
+		return -EINVAL;
+	}
+	out->from = KEYSOURCE_COMMAND;
+	out->what = *text;
+	return 0;
 }
 
 int settings_rotate_key(struct settings *s, const char *line)
 {
-	struct keysource source = { .from = KEYSOURCE_EPHEMERAL };
-	char why[OPTION_WHY], *command = NULL;
-	int err = 0;
+	struct keysource source;
+	char why[OPTION_WHY], *text;
+	int err;
 
-	(void)pthread_mutex_lock(&s->lock);
-	if (!strncmp(line, "file /", 6)) {
-		source.from = KEYSOURCE_FILE;
-		source.what = line + 5;
-	} else if (!strcmp(line, "command")) {
-		source.from = KEYSOURCE_COMMAND;
-		if (s->options->cache_key_command)
-			command = strdup(s->options->cache_key_command);
-		source.what = command;
-		if (!command) {
-			log_error(
-				"cache key not rotated: no cache_key_command is set to run");
-			err = -EINVAL;
-		}
-	} else if (strcmp(line, "ephemeral") != 0) {
-		err = -EINVAL;
-	}
+	(void)pthread_mutex_lock(&s->change);
+	err = source_parse(s, line, &source, &text);
 	if (!err)
 		err = localcache_rotate(s->cache, &source, why);
-	if (!err)
-		err = options_note_key(
-			s->options,
-			source.from == KEYSOURCE_FILE ? source.what : NULL,
-			source.from == KEYSOURCE_COMMAND ? source.what : NULL);
-	(void)pthread_mutex_unlock(&s->lock);
-	free(command);
+	if (!err) {
+		s->key_pinned = 1;
+		(void)pthread_mutex_lock(&s->lock);
+		err = options_note_key(s->options, source.from == KEYSOURCE_FILE
+							   ? source.what
+							   : NULL);
+		(void)pthread_mutex_unlock(&s->lock);
+	}
+	(void)pthread_mutex_unlock(&s->change);
+	free(text);
 	return err;
 }
 
@@ -182,6 +198,7 @@ int settings_show(struct settings *s, struct bytes *out)
 	int err;
 
 	(void)pthread_mutex_lock(&s->lock);
+	s->options->log_level = log_get_level(); /* it has a file of its own */
 	err = options_show(s->options, out);
 	(void)pthread_mutex_unlock(&s->lock);
 	return err;

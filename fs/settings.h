@@ -13,7 +13,9 @@ struct localcache;
 
 /* The options of a mount that lives, and what changes them. */
 struct settings {
-	pthread_mutex_t lock; /* the options; one change at a time */
+	pthread_mutex_t change; /* one change at a time; taken first */
+	pthread_mutex_t lock; /* the options; never while a key is got */
+	int key_pinned; /* by .dg/rotate_key: the options have no say any more */
 	struct options *options; /* borrowed */
 	const char *section; /* of the configuration file; borrowed */
 	struct localcache *cache; /* borrowed */
@@ -32,7 +34,7 @@ void settings_clear(struct settings *s);
 /*
  * Read the configuration file again and apply what can be while it is mounted;
  * all else that differs is named in the log.  A file with a mistake changes
- * nothing.
+ * nothing.  Where the key was rotated by hand, it stays.
  */
 void settings_reload(struct settings *s);
 

@@ -19,7 +19,7 @@
 #define TICK_MS 1000
 
 struct watch {
-	pthread_t thread;
+	pthread_t ticks, signals;
 	int hangup; /* signalfd */
 	int stop; /* eventfd */
 	struct settings *settings;
@@ -60,38 +60,47 @@ static void tick(struct watch *w)
 	settings_watched(w->settings, &s);
 	if (s.clear_interval_ms &&
 	    now - w->cleared_ms >= (int64_t)s.clear_interval_ms) {
-		refs_clear(w->cache->refs);
-		log_info("cache cleared, as every %llu s",
-			 (unsigned long long)s.clear_interval_ms / 1000);
-		w->cleared_ms = now;
+		if (!localcache_clear(w->cache, "at its interval"))
+			w->cleared_ms = now; /* else again at the next tick */
 	}
 	localcache_leave_free(w->cache, s.min_free);
 	look_at_memory(w);
 }
 
-static void *run(void *arg)
+/*
+ * Until `ms` have gone by (-1: never), or `fd` (-1: none) has something to
+ * read: 0, or 1; -1 when it is time to end.
+ */
+static int wait_for(const struct watch *w, int fd, int ms)
+{
+	struct pollfd fds[2] = { { .fd = w->stop, .events = POLLIN },
+				 { .fd = fd, .events = POLLIN } };
+
+	if (poll(fds, 2, ms) <= 0)
+		return 0;
+	return fds[0].revents ? -1 : 1;
+}
+
+static void *run_ticks(void *arg)
 {
 	struct watch *w = arg;
-	struct pollfd fds[2] = { { .fd = w->stop, .events = POLLIN },
-				 { .fd = w->hangup, .events = POLLIN } };
-	struct signalfd_siginfo info;
-	int64_t next = now_ms() + TICK_MS;
 
-	for (;;) {
-		int64_t left = next - now_ms();
-
-		if (poll(fds, 2, left > 0 ? (int)left : 0) > 0) {
-			if (fds[0].revents)
-				return NULL;
-			if (fds[1].revents &&
-			    read(w->hangup, &info, sizeof(info)) > 0)
-				settings_reload(w->settings);
-		}
-		if (now_ms() < next)
-			continue;
+	while (wait_for(w, -1, TICK_MS) >= 0)
 		tick(w);
-		next = now_ms() + TICK_MS;
-	}
+	return NULL;
+}
+
+/* Apart: a key's command may take its time. */
+static void *run_signals(void *arg)
+{
+	struct watch *w = arg;
+	struct signalfd_siginfo info;
+	int ready;
+
+	while ((ready = wait_for(w, w->hangup, -1)) >= 0)
+		if (ready && read(w->hangup, &info, sizeof(info)) > 0)
+			settings_reload(w->settings);
+	return NULL;
 }
 
 static void watch_free(struct watch *w)
@@ -102,6 +111,14 @@ static void watch_free(struct watch *w)
 	if (w->stop >= 0)
 		(void)close(w->stop);
 	free(w);
+}
+
+static void stop(struct watch *w)
+{
+	uint64_t one = 1;
+
+	while (write(w->stop, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 int watch_start(struct watch **out, struct settings *settings,
@@ -123,22 +140,29 @@ int watch_start(struct watch **out, struct settings *settings,
 	err = w->hangup < 0 || w->stop < 0 ? -errno
 					   : pressure_open(&w->pressure, "");
 	if (!err)
-		err = -pthread_create(&w->thread, NULL, run, w);
+		err = -pthread_create(&w->ticks, NULL, run_ticks, w);
 	if (err)
-		watch_free(w);
-	else
-		*out = w;
+		goto free_watch;
+	err = -pthread_create(&w->signals, NULL, run_signals, w);
+	if (err)
+		goto join_ticks;
+	*out = w;
+	return 0;
+
+join_ticks:
+	stop(w);
+	(void)pthread_join(w->ticks, NULL);
+free_watch:
+	watch_free(w);
 	return err;
 }
 
 void watch_stop(struct watch *w)
 {
-	uint64_t one = 1;
-
 	if (!w)
 		return;
-	while (write(w->stop, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	(void)pthread_join(w->thread, NULL);
+	stop(w);
+	(void)pthread_join(w->ticks, NULL);
+	(void)pthread_join(w->signals, NULL);
 	watch_free(w);
 }

@@ -8,10 +8,10 @@ struct settings;
 struct watch;
 
 /*
- * The thread that looks after a mount while nobody asks it anything: it gives
- * memory and disk back when others need them, clears the cache at its
- * interval, and reads the configuration again on SIGHUP, which all threads
- * must have blocked.  All is borrowed until watch_stop().  0 or -errno.
+ * The threads that look after a mount while nobody asks it anything: they give
+ * memory and disk back when others need them, clear the cache at its interval,
+ * and read the configuration again on SIGHUP, which all threads must have
+ * blocked.  All is borrowed until watch_stop().  0 or -errno.
  */
 MUST_CHECK int watch_start(struct watch **out, struct settings *settings,
 			   struct localcache *cache);

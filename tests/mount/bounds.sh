@@ -171,5 +171,5 @@ cleared() {
 	[ "$(stats .cache.clears)" -ge 2 ]
 }
 until_true 20 cleared || fail 'not cleared'
-grep -q 'cache cleared, as every 1 s' "$LOG"
+grep -q 'cache cleared at its interval' "$LOG"
 umount_fs

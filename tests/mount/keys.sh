@@ -114,7 +114,7 @@ bad 'cache_keep=yes.*cache_key_file' cache_keep=yes
 bad 'cache_encryption_key.*DG_CACHE_ENCRYPTION_KEY' "cache_encryption_key=$one"
 DG_CACHE_ENCRYPTION_KEY=${one:0:20} bad 'DG_CACHE_ENCRYPTION_KEY' log_level=info
 start=$SECONDS
-bad 'sleep.*10 s' 'cache_key_command=sleep 1000'
+bad 'sleep.*8 s' 'cache_key_command=sleep 1000'
 holds $((SECONDS - start)) -le 30
 ! pgrep -f '^sleep 1000$' >/dev/null || fail 'the command lives on'
 

@@ -182,6 +182,7 @@ static void nothing_else_opens(void **state)
 static void the_tally_is_read(void **state)
 {
 	struct fixture *x = *state;
+	const struct cache_log none = { NULL, NULL };
 	struct space_tally t;
 	struct space *s;
 	uint8_t raw[40];
@@ -192,7 +193,7 @@ static void the_tally_is_read(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, raw, sizeof(raw)), sizeof(raw));
 	close(fd);
-	assert_int_equal(space_open(&s, x->dirfd, 1 << 20, 0), 0);
+	assert_int_equal(space_open(&s, x->dirfd, 1 << 20, 0, &none), 0);
 	space_read(s, &t);
 	assert_int_equal(t.bytes, 12288);
 	assert_int_equal(t.entries, 2);

@@ -209,7 +209,7 @@ static int teardown(void **state)
 	struct fixture *x = *state;
 
 	if (x->refs)
-		refs_clear(x->refs);
+		assert_int_equal(refs_clear(x->refs), 0);
 	refs_end(x);
 	unlinkat(x->dirfd, "space", 0);
 	close(x->dirfd);
@@ -492,7 +492,7 @@ static void clear_while_in_use(void **state)
 	source_init(&idle, 31, 5 * PAGE);
 	ref = get(x, &s);
 	ref_put(get(x, &idle));
-	refs_clear(x->refs);
+	assert_int_equal(refs_clear(x->refs), 0);
 	assert_int_equal(get_cached(x, &idle), -ENOTCONN);
 	if (!x->memory) {
 		assert_int_equal(on_disk(x->dir, &disk, name), 1);
@@ -512,7 +512,7 @@ static void clear_while_in_use(void **state)
 	assert_int_equal(stats(x).entries, 1);
 	ref_put(again);
 	assert_int_equal(get_cached(x, &s), 0);
-	refs_clear(x->refs);
+	assert_int_equal(refs_clear(x->refs), 0);
 	assert_int_equal(stats(x).bytes, 0);
 	assert_int_equal(stats(x).entries, 0);
 	source_clear(&s);
@@ -521,7 +521,7 @@ static void clear_while_in_use(void **state)
 
 static void clear_from_the_fetch(struct source *s)
 {
-	refs_clear(s->hook_arg);
+	assert_int_equal(refs_clear(s->hook_arg), 0);
 }
 
 static void clear_while_it_is_fetched(void **state)
@@ -621,7 +621,7 @@ static void index_is_shared_and_kept_within_its_budget(void **state)
 	assert_int_equal(stats(x).evictions, 0);
 	ref_put(ref[1]);
 	ref_put(ref[2]);
-	refs_clear(x->refs);
+	assert_int_equal(refs_clear(x->refs), 0);
 	assert_int_equal(stats(x).memory_bytes, 0);
 	for (unsigned i = 0; i < 3; i++)
 		source_clear(&s[i]);
@@ -836,7 +836,7 @@ static void *hammer(void *arg)
 		int err;
 
 		if (next(&w->seed) % 40 == 0)
-			refs_clear(w->x->refs);
+			w->bad += refs_clear(w->x->refs) != 0;
 		if (refs_get(w->x->refs, s->digest, s->len, source_fetch, s,
 			     &ref)) {
 			w->bad++;
@@ -909,7 +909,7 @@ static void never_over_budget(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(w[i].bad, 0);
 	assert_true(stats(x).evictions > 0);
-	refs_clear(x->refs);
+	assert_int_equal(refs_clear(x->refs), 0);
 	assert_int_equal(stats(x).bytes, 0);
 	assert_int_equal(stats(x).memory_bytes, 0);
 	assert_int_equal(stats(x).entries, 0);

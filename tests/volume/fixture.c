@@ -72,7 +72,7 @@ void fixture_unmount(struct fixture *x)
 	volume_shutdown(x->v);
 	volume_free(x->v);
 	x->v = NULL;
-	refs_clear(x->refs);
+	assert_int_equal(refs_clear(x->refs), 0);
 	refs_close(x->refs);
 	texts_close(x->texts);
 	x->cache->ops->free(x->cache);
