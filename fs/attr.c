@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "s3/meta.h"
 #include "s3/store.h"
@@ -92,6 +93,37 @@ static void read_stamp(const struct meta *m, const char *name,
 		(void)!read_time(text, out);
 }
 
+/* Types that are an object of their own, be it an empty one. */
+static int is_file_type(mode_t mode)
+{
+	return S_ISREG(mode) || S_ISLNK(mode) || S_ISFIFO(mode) ||
+	       S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+static int is_device(mode_t mode)
+{
+	return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+/* "8,1".  0 or -EINVAL: then it is no device. */
+static int read_device(const struct meta *m, dev_t *out)
+{
+	char text[TEXT_MAX], *end;
+	unsigned long first, second;
+
+	if (meta_get(m, "dg-rdev", text, sizeof(text)))
+		return -EINVAL;
+	errno = 0;
+	first = strtoul(text, &end, 10);
+	if (errno || end == text || *end != ',' || first > UINT32_MAX)
+		return -EINVAL;
+	second = strtoul(end + 1, &end, 10);
+	if (errno || *end || second > UINT32_MAX)
+		return -EINVAL;
+	*out = makedev((unsigned)first, (unsigned)second);
+	return 0;
+}
+
 void attr_read(struct attr *out, const struct store_stat *st,
 	       const struct attr_defaults *d, int directory)
 {
@@ -99,7 +131,7 @@ void attr_read(struct attr *out, const struct store_stat *st,
 	uint64_t n;
 
 	*out = (struct attr){
-		.mode = type | ((directory ? 0777 : 0666) & ~d->umask),
+		.mode = type | (directory ? d->dir_mode : d->file_mode),
 		.uid = d->uid,
 		.gid = d->gid,
 		.mtime = st->mtime,
@@ -108,11 +140,13 @@ void attr_read(struct attr *out, const struct store_stat *st,
 		mode_t mode = (mode_t)n;
 
 		/* s3fs writes it with a type; what has none, or another, is a file. */
-		if (S_ISREG(mode) || S_ISLNK(mode) || S_ISDIR(mode))
+		if (is_file_type(mode) || S_ISDIR(mode))
 			out->mode = mode;
 		else
 			out->mode = type | (mode & 07777);
 		if (directory != !!S_ISDIR(out->mode))
+			out->mode = type | (mode & 07777);
+		if (is_device(out->mode) && read_device(&st->meta, &out->rdev))
 			out->mode = type | (mode & 07777);
 	}
 	if (!read_number(&st->meta, "uid", UINT32_MAX - 1, &n))
@@ -149,6 +183,11 @@ int attr_write(const struct attr *a, struct meta *m)
 	for (size_t i = 0; !err && i < 3; i++) {
 		write_time(times[i].t, text);
 		err = meta_set(m, times[i].name, text);
+	}
+	if (!err && is_device(a->mode)) {
+		(void)snprintf(text, sizeof(text), "%u,%u", major(a->rdev),
+			       minor(a->rdev));
+		err = meta_set(m, "dg-rdev", text);
 	}
 	return err ? -ENOSPC : 0;
 }

@@ -16,18 +16,20 @@ struct attr {
 	uid_t uid;
 	gid_t gid;
 	struct timespec atime, mtime, ctime;
+	dev_t rdev; /* of a device */
 };
 
 /* What an object without attributes shows. */
 struct attr_defaults {
 	uid_t uid;
 	gid_t gid;
-	mode_t umask;
+	mode_t file_mode, dir_mode; /* permission bits */
 };
 
 /*
  * Read from metadata in the keys that s3fs and rclone use: mode, uid, gid in
- * decimal, mtime, atime, ctime as seconds with a fraction.  What is missing or
+ * decimal, mtime, atime, ctime as seconds with a fraction; and dg-rdev,
+ * "MAJOR,MINOR" of a device.  What is missing or
  * malformed comes from `d` and from the object's own time.  `directory` says
  * what a mode without type bits stands for.
  */

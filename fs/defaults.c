@@ -45,6 +45,12 @@ int defaults_fill(struct options *o, char why[OPTION_WHY])
 	if (options_origin(o, "index_memory") == OPTION_BUILTIN &&
 	    o->index_memory < MEMORY_MIN)
 		o->index_memory = MEMORY_MIN;
+	if (options_origin(o, "file_mode") == OPTION_BUILTIN)
+		o->file_mode = 0666 & ~o->umask;
+	if (options_origin(o, "dir_mode") == OPTION_BUILTIN)
+		o->dir_mode = 0777 & ~o->umask;
+	if (options_origin(o, "entry_timeout") == OPTION_BUILTIN)
+		o->entry_timeout_ms = o->attr_timeout_ms;
 	if (!o->uid_set)
 		o->uid = getuid();
 	if (!o->gid_set)

@@ -126,19 +126,13 @@ int volume_open(struct volume *v, const struct request *rq, struct inode *i,
 static int new_file(struct volume *v, const struct request *rq,
 		    const struct create *c, struct inode **out)
 {
-	struct timespec now = attr_now();
 	struct inode *i;
 	int err;
 
 	err = inode_new(v, 0, &i);
 	if (err)
 		return err;
-	i->attr = (struct attr){ .mode = S_IFREG | (c->mode & 07777),
-				 .uid = rq->uid,
-				 .gid = rq->gid,
-				 .atime = now,
-				 .mtime = now,
-				 .ctime = now };
+	i->attr = attr_for_new(c->parent, rq, S_IFREG | (c->mode & 07777));
 	i->dirty = i->unsaved = i->spooled = i->pages_valid = 1;
 	i->exclusive = !!(c->flags & O_EXCL);
 	err = inode_new_spool(i, &i->spool);

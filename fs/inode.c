@@ -493,6 +493,7 @@ void inode_stat(struct inode *i, struct stat *out)
 	out->st_nlink = i->directory ? 2 : 1;
 	out->st_uid = i->attr.uid;
 	out->st_gid = i->attr.gid;
+	out->st_rdev = i->attr.rdev;
 	out->st_size = (off_t)i->size;
 	out->st_blksize = 128 << 10;
 	out->st_blocks = (blkcnt_t)((i->size + 511) / 512);

@@ -220,6 +220,13 @@ MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
 MUST_CHECK int inode_commit_attr(struct inode *i, const struct attr *a);
 
 /* names.c */
+/* make.c */
+/* The attributes of what `rq` makes in `parent`; `mode` has the type. */
+struct attr attr_for_new(struct inode *parent, const struct request *rq,
+			 mode_t mode);
+/* Put the marker object of a directory.  0, -EEXIST, or the store's. */
+MUST_CHECK int directory_mark(struct volume *v, const struct key *key,
+			      const struct attr *a);
 /* A marker for `dir`, so that it stays when it is empty; tree entered. */
 MUST_CHECK int directory_keep(struct volume *v, struct inode *dir);
 /* Nothing below but the marker?  0, -ENOTEMPTY, -EBUSY; `key` has its '/'. */

@@ -64,7 +64,8 @@ static int open_volume(struct mounted *m)
 		.prefix = m->rq->spec->prefix,
 		.defaults = { .uid = (uid_t)o->uid,
 			      .gid = (gid_t)o->gid,
-			      .umask = (mode_t)o->umask },
+			      .file_mode = (mode_t)o->file_mode & 07777,
+			      .dir_mode = (mode_t)o->dir_mode & 07777 },
 		.max_ratio = o->max_ratio,
 		.delta = (int)o->delta,
 		.codec = (enum codec)o->codec,
@@ -73,6 +74,7 @@ static int open_volume(struct mounted *m)
 		.read_only = (int)o->read_only,
 		.encoders = 2,
 		.attr_timeout_ms = o->attr_timeout_ms,
+		.entry_timeout_ms = o->entry_timeout_ms,
 	};
 
 	return volume_new(&m->volume, &conf);

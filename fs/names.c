@@ -8,36 +8,6 @@
 #include "fs/log.h"
 #include "fs/tree.h"
 
-#define MARKER_TYPE "application/x-directory"
-
-static int read_bytes(void *arg, void *buf, size_t len, uint64_t off)
-{
-	const char *text = arg;
-
-	memcpy(buf, text + off, len);
-	return 0;
-}
-
-static int put_marker(struct volume *v, const struct key *key,
-		      const struct attr *a)
-{
-	struct store_source src = { .read = read_bytes, .arg = (void *)"" };
-	struct store_error error = { 0 };
-	struct store_call call = { .if_absent = 1, .error = &error };
-	struct meta meta = { 0 };
-	struct store_head head = { .content_type = MARKER_TYPE, .meta = &meta };
-	int err;
-
-	err = attr_write(a, &meta);
-	if (err)
-		return err;
-	err = v->conf.store->ops->put(v->conf.store, key->text, &src, &head,
-				      &call, NULL);
-	if (err && err != -EEXIST)
-		log_error("directory %s: %s", key->text, error.text);
-	return err;
-}
-
 int directory_keep(struct volume *v, struct inode *dir)
 {
 	struct attr a;
@@ -52,104 +22,13 @@ int directory_keep(struct volume *v, struct inode *dir)
 		return 0;
 	err = key_of_inode(v, dir, &key);
 	if (!err)
-		err = put_marker(v, &key, &a);
+		err = directory_mark(v, &key, &a);
 	if (err && err != -EEXIST)
 		return err;
 	(void)pthread_mutex_lock(&dir->lock);
 	dir->marker = 1;
 	(void)pthread_mutex_unlock(&dir->lock);
 	return 0;
-}
-
-static struct attr new_attr(const struct request *rq, mode_t mode)
-{
-	struct timespec now = attr_now();
-
-	return (struct attr){ .mode = mode,
-			      .uid = rq->uid,
-			      .gid = rq->gid,
-			      .atime = now,
-			      .mtime = now,
-			      .ctime = now };
-}
-
-static int may_make(struct volume *v, struct inode *parent, const char *name,
-		    struct key *key)
-{
-	int err;
-
-	if (v->conf.read_only)
-		return -EROFS;
-	err = name_usable(v, parent, name);
-	if (!err)
-		err = key_of(v, parent, name, key);
-	return err == -ESTALE ? -ENOENT : err;
-}
-
-int volume_mkdir(struct volume *v, const struct request *rq,
-		 struct inode *parent, const char *name, mode_t mode,
-		 struct inode **out)
-{
-	struct resolved r = { .directory = 1, .marker = 1 };
-	struct key key;
-	int err;
-
-	tree_enter(parent);
-	err = may_make(v, parent, name, &key);
-	if (!err)
-		err = key_slash(&key);
-	if (err)
-		goto leave;
-	r.attr = new_attr(rq, S_IFDIR | (mode & 07777));
-	err = put_marker(v, &key, &r.attr);
-	if (err)
-		goto leave;
-	names_changed(v, parent, name);
-	err = inode_of(v, parent, name, &r, out);
-leave:
-	tree_leave(parent);
-	return err;
-}
-
-int volume_symlink(struct volume *v, const struct request *rq,
-		   struct inode *parent, const char *name, const char *target,
-		   struct inode **out)
-{
-	struct store_source src = { .len = strlen(target),
-				    .read = read_bytes,
-				    .arg = (void *)target };
-	struct store_call call = { .if_absent = 1 };
-	uint8_t digest[DIGEST_LEN];
-	struct object_facts facts = { .name = name,
-				      .size = src.len,
-				      .digest = digest };
-	struct meta meta;
-	struct store_head head = { .meta = &meta };
-	struct resolved r = { 0 };
-	struct store_stat st = { 0 };
-	struct key key;
-	int err;
-
-	tree_enter(parent);
-	r.attr = new_attr(rq, S_IFLNK | 0777);
-	facts.attr = &r.attr;
-	err = may_make(v, parent, name, &key);
-	if (!err)
-		err = digest_buffer(target, src.len, digest);
-	if (!err)
-		err = object_write(&facts, &meta);
-	if (!err)
-		err = v->conf.store->ops->put(v->conf.store, key.text, &src,
-					      &head, &call, &st);
-	if (err)
-		goto leave;
-	st.meta = meta;
-	object_read(&r.object, &st);
-	names_changed(v, parent, name);
-	err = inode_of(v, parent, name, &r, out);
-leave:
-	tree_leave(parent);
-	return err;
 }
 
 static int take_link(void *arg, const void *data, size_t len)

@@ -19,7 +19,7 @@ static void reply_entry(fuse_req_t req, struct inode *i)
 	int err = volume_getattr(volume_of(req), &rq, i, &st);
 
 	if (!err) {
-		e = entry_of(i, &st);
+		e = entry_of(req, i, &st);
 		err = fuse_reply_entry(req, &e);
 		if (err)
 			inode_forget(volume_of(req), i, 1);
@@ -63,7 +63,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fail(req, err);
 		return;
 	}
-	e = entry_of(i, &st);
+	e = entry_of(req, i, &st);
 	if (fuse_reply_entry(req, &e))
 		inode_forget(volume_of(req), i, 1);
 }
@@ -268,7 +268,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	fi->fh = (uintptr_t)h;
 	err = volume_getattr(volume_of(req), &rq, i, &st);
 	if (!err) {
-		e = entry_of(i, &st);
+		e = entry_of(req, i, &st);
 		err = fuse_reply_create(req, &e, fi);
 		if (!err)
 			return;
@@ -279,10 +279,23 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	inode_forget(volume_of(req), i, 1);
 }
 
-/* mknod(2) of a regular file: what create and close do. */
+static void make_special(fuse_req_t req, const struct mknod *m)
+{
+	struct request rq = request_of(req);
+	struct inode *i;
+	int err = volume_mknod(volume_of(req), &rq, m, &i);
+
+	if (err)
+		fail(req, err);
+	else
+		reply_entry(req, i);
+}
+
+/* mknod(2); of a regular file it is what create and close do. */
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode, dev_t rdev)
 {
+	struct mknod m = { .name = name, .mode = mode, .rdev = rdev };
 	struct request rq = request_of(req);
 	struct create c = { .name = name,
 			    .mode = mode,
@@ -291,12 +304,15 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct inode *i;
 	int err;
 
-	(void)rdev;
-	if (control_is(parent) || !S_ISREG(mode)) {
+	if (control_is(parent)) {
 		fail(req, -EPERM);
 		return;
 	}
-	c.parent = inode_at(req, parent);
+	m.parent = c.parent = inode_at(req, parent);
+	if (!S_ISREG(mode)) {
+		make_special(req, &m);
+		return;
+	}
 	err = volume_create(volume_of(req), &rq, &c, &i, &h);
 	if (err) {
 		fail(req, err);

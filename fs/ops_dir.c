@@ -67,7 +67,7 @@ static int put_name(struct page *p, size_t k, off_t next)
 		/* Without it the kernel asks by itself, and gets the error. */
 		if (!volume_lookup(volume_of(p->req), &rq,
 				   dirstream_inode(p->d), view.name, &i, &st))
-			e = entry_of(i, &st);
+			e = entry_of(p->req, i, &st);
 	}
 	full = put_entry(p, view.name, &e, next);
 	if (full && i)

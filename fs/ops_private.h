@@ -84,13 +84,17 @@ static inline double timeout_s(struct inode *i)
 	return (double)inode_fresh_ms(i) / 1000.0;
 }
 
-static inline struct fuse_entry_param entry_of(struct inode *i,
+static inline struct fuse_entry_param entry_of(fuse_req_t req, struct inode *i,
 					       const struct stat *st)
 {
-	return (struct fuse_entry_param){ .ino = (uintptr_t)i,
-					  .attr = *st,
-					  .attr_timeout = timeout_s(i),
-					  .entry_timeout = timeout_s(i) };
+	double most = (double)volume_entry_timeout_ms(volume_of(req)) / 1000.0;
+
+	return (struct fuse_entry_param){
+		.ino = (uintptr_t)i,
+		.attr = *st,
+		.attr_timeout = timeout_s(i),
+		.entry_timeout = timeout_s(i) < most ? timeout_s(i) : most
+	};
 }
 
 /* ops_dir.c */

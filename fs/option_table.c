@@ -213,11 +213,23 @@ const struct option_row option_rows[] = {
 	  .offset = AT(umask),
 	  .fallback = "022",
 	  .help = "mode bits not given to what has none in the bucket" },
+	{ .name = "file_mode",
+	  .kind = OPTION_OCTAL,
+	  .offset = AT(file_mode),
+	  .help = "mode of files that have none in the bucket (0666 less umask)" },
+	{ .name = "dir_mode",
+	  .kind = OPTION_OCTAL,
+	  .offset = AT(dir_mode),
+	  .help = "mode of directories that have none (0777 less umask)" },
 	{ .name = "attr_timeout",
 	  .kind = OPTION_DURATION,
 	  .offset = AT(attr_timeout_ms),
 	  .fallback = "1s",
 	  .help = "how long names and attributes are trusted" },
+	{ .name = "entry_timeout",
+	  .kind = OPTION_DURATION,
+	  .offset = AT(entry_timeout_ms),
+	  .help = "how long names are, if less than attr_timeout" },
 };
 
 const size_t option_rows_len = sizeof(option_rows) / sizeof(option_rows[0]);

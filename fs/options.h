@@ -41,12 +41,12 @@ struct options {
 	uint64_t cache_keep;
 	uint64_t cache_clear_interval_ms; /* 0: never */
 	uint64_t connections;
-	uint64_t timeout_ms, attr_timeout_ms;
+	uint64_t timeout_ms, attr_timeout_ms, entry_timeout_ms;
 	uint64_t log_level; /* enum log_level */
 	uint64_t codec; /* enum codec */
 	uint64_t delta_level; /* enum delta_level */
 	uint64_t delta, exclusive, foreground, read_only, allow_other;
-	uint64_t uid, gid, umask;
+	uint64_t uid, gid, umask, file_mode, dir_mode;
 	uint64_t uid_set, gid_set;
 	double max_ratio;
 	/* What mount(8) has to say to the kernel: "nosuid,nodev", or "". */

@@ -17,7 +17,7 @@ static int make_root(struct volume *v)
 	if (err)
 		return err;
 	v->root->attr = (struct attr){
-		.mode = S_IFDIR | (0777 & ~v->conf.defaults.umask),
+		.mode = S_IFDIR | v->conf.defaults.dir_mode,
 		.uid = v->conf.defaults.uid,
 		.gid = v->conf.defaults.gid,
 		.atime = now,
@@ -59,6 +59,11 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	}
 	*out = v;
 	return 0;
+}
+
+uint64_t volume_entry_timeout_ms(const struct volume *v)
+{
+	return v->conf.entry_timeout_ms;
 }
 
 struct inode *volume_root(struct volume *v)

@@ -56,6 +56,8 @@ struct volume_conf {
 	int read_only;
 	unsigned encoders; /* most files encoded at once */
 	uint64_t attr_timeout_ms;
+	uint64_t entry_timeout_ms; /* of names; what is above the other counts
+				    * as that */
 };
 
 MUST_CHECK int volume_new(struct volume **out, const struct volume_conf *conf);
@@ -89,6 +91,16 @@ MUST_CHECK int volume_mkdir(struct volume *v, const struct request *rq,
 MUST_CHECK int volume_symlink(struct volume *v, const struct request *rq,
 			      struct inode *parent, const char *name,
 			      const char *target, struct inode **out);
+
+/* A fifo, a socket or a device: its attributes are all that is kept of it. */
+struct mknod {
+	struct inode *parent;
+	const char *name;
+	mode_t mode; /* with the type */
+	dev_t rdev;
+};
+MUST_CHECK int volume_mknod(struct volume *v, const struct request *rq,
+			    const struct mknod *m, struct inode **out);
 MUST_CHECK int volume_unlink(struct volume *v, const struct request *rq,
 			     struct inode *parent, const char *name);
 MUST_CHECK int volume_rmdir(struct volume *v, const struct request *rq,
@@ -103,6 +115,8 @@ MUST_CHECK int volume_rename(struct volume *v, const struct request *rq,
 			     const struct rename *r);
 
 void inode_forget(struct volume *v, struct inode *i, uint64_t n);
+
+uint64_t volume_entry_timeout_ms(const struct volume *v);
 
 /* For how long what was said of it holds, so that two caches do not add up. */
 uint64_t inode_fresh_ms(struct inode *i);

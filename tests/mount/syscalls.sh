@@ -315,6 +315,41 @@ other = os.open("any", os.O_RDWR)
 refused(errno.EAGAIN, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 os.close(other)
 os.close(fd)
+# What is no file: its attributes are all there is of it.
+os.mkfifo("fifo", 0o640)
+check(stat.S_ISFIFO(os.stat("fifo").st_mode), True, "a fifo")
+import socket
+sock = socket.socket(socket.AF_UNIX)
+sock.bind("socket")
+check(stat.S_ISSOCK(os.stat("socket").st_mode), True, "a socket")
+refused(errno.EEXIST, os.mkfifo, "fifo")
+if os.geteuid() == 0:
+    os.mknod("null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod("disk", 0o600 | stat.S_IFBLK, os.makedev(259, 70000))
+    check(os.stat("disk").st_rdev, os.makedev(259, 70000), "a device")
+    os.rename("null", "zero")
+# Through the fifo between two processes.
+if os.fork() == 0:
+    with open("fifo", "wb") as f:
+        f.write(b"through")
+    os._exit(0)
+check(read("fifo"), b"through", "read of a fifo")
+os.wait()
+check(os.stat("fifo").st_size, 0, "size of a fifo")
+
+# A directory's group goes to what is made in it.
+if os.geteuid() == 0:
+    os.mkdir("group")
+    os.chown("group", 0, 4711)
+    os.chmod("group", 0o2775)
+    os.mkdir("group/dir", 0o755)
+    check(os.stat("group/dir").st_mode & 0o7777, 0o2755, "mode of a directory in it")
+    check(os.stat("group/dir").st_gid, 4711, "its group")
+    write("group/file", b"x")
+    check(os.stat("group/file").st_gid, 4711, "a file's group")
+    os.mkfifo("group/dir/fifo")
+    check(os.stat("group/dir/fifo").st_gid, 4711, "a fifo's group")
+
 print("%d results as they should be" % N)
 END
 
@@ -327,6 +362,28 @@ equal "$(stat -c %Y "$MNT/timed")" 1234567890
 equal "$(stat -c %y "$MNT/stat" | cut -c1-29)" "$(date -d @-1.5 '+%Y-%m-%d %H:%M:%S.500000000')"
 equal "$(stat -c %a "$MNT/masked")" 640
 missing "$MNT/never"
+
+holds -p "$MNT/fifo"
+equal "$(stat -c %a "$MNT/fifo")" 640
+holds -S "$MNT/socket"
+if [ "$(id -u)" = 0 ]; then
+	equal "$(stat -c '%F %Hr,%Lr' "$MNT/zero")" 'character special file 1,3'
+	equal "$(stat -c '%F %Hr,%Lr' "$MNT/disk")" 'block special file 259,70000'
+	equal "$(stat -c '%a %g' "$MNT/group/dir")" '2755 4711'
+	equal "$(stat -c %g "$MNT/group/dir/fifo")" 4711
+fi
+rm "$MNT/fifo" "$MNT/socket"
+missing "$MNT/fifo"
+
+echo "== what has no mode"
+echo alien | bucket_put alien
+mkdir "$MNT/made"
+echo alien | bucket_put made-elsewhere/alien
+remount_fs file_mode=640,dir_mode=2750,entry_timeout=0
+equal "$(stat -c %a "$MNT/alien")" 640
+equal "$(stat -c %a "$MNT/made-elsewhere")" 2750
+equal "$(stat -c %a "$MNT/made")" 755
+equal "$(stat -c %a "$MNT")" 2750
 
 echo "== read-only"
 remount_fs ro

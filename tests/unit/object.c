@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "fs/attr.h"
 #include "fs/object.h"
 #include "fs/sums.h"
 
-static const struct attr_defaults defaults = { 5, 6, 027 };
+static const struct attr_defaults defaults = { 5, 6, 0640, 0750 };
 
 static void set(struct store_stat *st, const char *name, const char *value)
 {
@@ -49,6 +50,39 @@ static void attributes_round_trip(void **state)
 		assert_true(attr_time_equal(&a.mtime, &b.mtime));
 		assert_true(attr_time_equal(&a.atime, &b.atime));
 		assert_true(attr_time_equal(&a.ctime, &b.ctime));
+	}
+}
+
+/* Fifos, sockets and devices; what is no device's number makes none. */
+static void attributes_of_no_files(void **state)
+{
+	static const char *const bad[] = {
+		"", "8", "8,", ",1", "8,x", "a,1", "8,1,", "9999999999,1"
+	};
+	const mode_t types[] = { S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK };
+
+	(void)state;
+	for (size_t k = 0; k < 4; k++) {
+		struct attr a = { .mode = types[k] | 0604,
+				  .rdev = makedev(259, 70000) };
+		struct store_stat st = { 0 };
+		struct attr b;
+
+		assert_int_equal(attr_write(&a, &st.meta), 0);
+		attr_read(&b, &st, &defaults, 0);
+		assert_int_equal(b.mode, a.mode);
+		assert_int_equal(b.rdev, k < 2 ? 0 : a.rdev);
+	}
+	for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+		struct store_stat st = { 0 };
+		struct attr b;
+
+		set(&st, "mode", "8630"); /* a character device, 0666 */
+		if (*bad[k])
+			set(&st, "dg-rdev", bad[k]);
+		attr_read(&b, &st, &defaults, 0);
+		assert_int_equal(b.mode, S_IFREG | 0666);
+		assert_int_equal(b.rdev, 0);
 	}
 }
 
@@ -288,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(attributes_round_trip),
+		cmocka_unit_test(attributes_of_no_files),
 		cmocka_unit_test(attributes_of_others),
 		cmocka_unit_test(objects_round_trip),
 		cmocka_unit_test(too_much_is_dropped_in_order),
