@@ -108,7 +108,7 @@ static int is_device(mode_t mode)
 /* "8,1".  0 or -EINVAL: then it is no device. */
 static int read_device(const struct meta *m, dev_t *out)
 {
-	char text[TEXT_MAX], *end;
+	char text[TEXT_MAX], *text2, *end;
 	unsigned long first, second;
 
 	if (meta_get(m, "dg-rdev", text, sizeof(text)))
@@ -117,8 +117,9 @@ static int read_device(const struct meta *m, dev_t *out)
 	first = strtoul(text, &end, 10);
 	if (errno || end == text || *end != ',' || first > UINT32_MAX)
 		return -EINVAL;
-	second = strtoul(end + 1, &end, 10);
-	if (errno || *end || second > UINT32_MAX)
+	text2 = end + 1;
+	second = strtoul(text2, &end, 10);
+	if (errno || end == text2 || *end || second > UINT32_MAX)
 		return -EINVAL;
 	*out = makedev((unsigned)first, (unsigned)second);
 	return 0;
