@@ -20,7 +20,9 @@ sample() {
 	local most=0 now count=0
 
 	while [ -e "$2" ]; do
-		now=$(du -s -B1 "$1" 2>/dev/null | cut -f1) || :
+		# Of a disk of its own one number, which no file that comes while
+		# another goes is counted twice in, as du(1) would.
+		now=$(stat -f -c '%b %f %S' "$1" | awk '{ print ($1 - $2) * $3 }')
 		[ "${now:-0}" -le "$most" ] || most=$now
 		count=$((count + 1))
 		echo "$most $count" >"$2.result.new"
@@ -53,15 +55,23 @@ read_all() {
 echo "== $REFERENCES references through a cache that holds 10"
 limit=$((10 * (SIZE + 10000) + 60000))
 mount_fs "cache_size=$limit"
-: >"$WORK/sampling"
-sample "$CACHE" "$WORK/sampling" &
-sampler=$!
 for ((i = 0; i < REFERENCES; i++)); do
 	cp "$WORK/in/a.$i" "$WORK/in/b.$i" "$MNT/"
 done
 deltas=$(stats .files.written_delta)
 holds "$deltas" -ge $((REFERENCES * 9 / 10))
-remount_fs "cache_size=$limit"
+umount_fs
+sampler=
+whole=$OPTS
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$WORK/own"
+	mount -t tmpfs -o size=64m,mode=0700 none "$WORK/own"
+	OPTS=${OPTS/cache_dir=$CACHE/cache_dir=$WORK/own}
+	: >"$WORK/sampling"
+	sample "$WORK/own" "$WORK/sampling" &
+	sampler=$!
+fi
+mount_fs "cache_size=$limit"
 read_all 1 &
 one=$!
 read_all 2
@@ -71,11 +81,14 @@ holds "$(stats .cache.entries)" -ge 5
 holds "$(stats .cache.entries)" -le 10
 equal "$(stats .cache.unkept)" 0 'references that were not kept'
 equal "$(stats .errors.verify_failures)" 0
-sampled "$WORK/sampling" "$sampler"
-holds "$MOST" -gt $((limit / 2))
-# The directory that the mount's own is in counts for du.
-holds "$MOST" -le $((limit + 4096))
+if [ -n "$sampler" ]; then
+	sampled "$WORK/sampling" "$sampler"
+	holds "$MOST" -gt $((limit / 2))
+	holds "$MOST" -le "$limit"
+fi
 umount_fs
+OPTS=$whole
+[ -z "$sampler" ] || umount "$WORK/own"
 
 echo "== the same in memory, from the environment"
 DG_CACHE_BACKEND=memory DG_CACHE_MEMORY_SIZE_MB=4 mount_fs
