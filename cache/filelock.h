@@ -17,6 +17,13 @@ MUST_CHECK int filelock_try(int fd, int how);
  */
 MUST_CHECK int filelock_wait(int fd, int how);
 
+/*
+ * LOCK_EX as filelock_wait(), for a lock that many want again and again: who
+ * has just had it waits for his turn behind the one who waits now, or he would
+ * have it back before the other looks.
+ */
+MUST_CHECK int filelock_take_turn(int fd);
+
 /* A wait that gets longer, from 1/4 ms to 50 ms: zero `*step_ns` to begin. */
 void filelock_pause(long *step_ns);
 

@@ -174,7 +174,7 @@ static int file_lock(struct space *s)
 {
 	for (;;) {
 		struct stat st;
-		int err = filelock_wait(s->fd, LOCK_EX), fd;
+		int err = filelock_take_turn(s->fd), fd;
 
 		if (err || fstat(s->fd, &st) || st.st_nlink)
 			return err;
