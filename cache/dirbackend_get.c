@@ -42,6 +42,22 @@ static struct dircached *cached_new(const char *name, ino_t ino)
 }
 
 /*
+ * Is the file under another name too?  We make no links: one to our own files
+ * has their locks, and who held it would wait for himself.  Then it is removed.
+ */
+static int is_linked(struct dirbackend *d, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink < 2)
+		return 0;
+	dir_count(d, &d->corruptions, 1);
+	dir_note(d, CACHE_ALIEN, 1);
+	(void)unlinkat(d->dirfd, name, 0);
+	return 1;
+}
+
+/*
  * Hold the entry.  0; -ENOENT; -EAGAIN: it went just now, or was no good and
  * is gone: look again.
  */
@@ -61,6 +77,10 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 	}
 	if (fd < 0)
 		return -errno;
+	if (is_linked(d, name, fd)) {
+		(void)close(fd);
+		return -EAGAIN;
+	}
 	err = filelock_wait(fd, LOCK_SH);
 	if (!err && (fstat(fd, &st) || !st.st_nlink))
 		err = -EAGAIN; /* evicted between our two calls */
@@ -119,6 +139,10 @@ static int part_open(struct dirbackend *d, const char *name, const char *part)
 		return -EAGAIN;
 	if (fd < 0)
 		return -errno;
+	if (is_linked(d, part, fd)) {
+		(void)close(fd);
+		return -EAGAIN;
+	}
 	err = filelock_try(fd, LOCK_EX);
 	if (err == -EWOULDBLOCK || (!err && (fstat(fd, &st) || !st.st_nlink)))
 		err = -EAGAIN;

@@ -280,6 +280,12 @@ static int scan_name(struct space *s, const char *name)
 
 	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0; /* gone meanwhile */
+	/* We make no links: one to our own files would share their locks. */
+	if (kind != SPACE_SERVICE && S_ISREG(st.st_mode) && st.st_nlink > 1 &&
+	    !unlinkat(s->dirfd, name, 0)) {
+		s->aliens++;
+		return 0;
+	}
 	if (kind == SPACE_ENTRY && !S_ISREG(st.st_mode))
 		kind = SPACE_ALIEN;
 	if (kind != SPACE_ENTRY && kind != SPACE_SERVICE &&
