@@ -393,6 +393,13 @@ static int make_or_join(struct cachedir *d)
 	return err;
 }
 
+/* Errors that tell of something else under the name of ours. */
+static int is_in_the_way(int err)
+{
+	return err == -EPERM || err == -ENOTDIR || err == -EISDIR ||
+	       err == -ELOOP || err == -EINVAL || err == -ENXIO;
+}
+
 /* The absolute path, for people: what we do goes through descriptors. */
 static char *path_make(const char *parent, const char *name)
 {
@@ -421,10 +428,10 @@ int cachedir_open(struct cachedir **out, const struct cachedir_conf *conf,
 		goto free_dir;
 	n = sweep(d->parent);
 	err = make_or_join(d);
-	if (err == -EPERM && d->shared) {
+	if (d->shared && is_in_the_way(err)) {
 		complain(
 			why, err, parent,
-			"%s in it is not yours alone: remove it, or give cache_dir= another",
+			"%s in it is not what your mounts make: remove it, or give cache_dir= another",
 			d->name);
 		goto close_parent;
 	}

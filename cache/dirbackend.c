@@ -47,7 +47,10 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	space_doomed_name(st.st_ino, doomed);
 	if (renameat(d->dirfd, name, d->dirfd, doomed) < 0)
 		return;
-	space_count(d->space, S_ISREG(st.st_mode) ? -1 : 0, 1);
+	space_count(d->space,
+		    S_ISREG(st.st_mode) && space_kind(name) == SPACE_ENTRY ? -1
+									   : 0,
+		    1);
 	/* In this order: a holder who lets go now looks for the new name. */
 	if (!filelock_try(fd, LOCK_EX))
 		(void)space_remove(d->space, doomed, fd);
@@ -199,9 +202,10 @@ static void dir_set_limit(struct cache_backend *b, uint64_t limit,
 {
 	struct dirbackend *d = dir_of(b);
 
-	if (space_lock(d->space))
-		return;
 	space_set_limit(d->space, limit, min_free);
+	if (space_lock(d->space))
+		return; /* then whoever takes room makes it first */
+	space_trim(d->space);
 	space_unlock(d->space);
 }
 

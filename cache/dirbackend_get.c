@@ -126,6 +126,22 @@ static int part_reserve(struct dirbackend *d, int fd, uint64_t len)
 	return err;
 }
 
+/*
+ * Who fills a part has it locked for himself alone.  One that is locked by
+ * readers is an entry that somebody gave another name: it is not waited for.
+ */
+static void doom_misnamed(struct dirbackend *d, const char *part, int fd)
+{
+	if (filelock_try(fd, LOCK_SH))
+		return;
+	dir_count(d, &d->corruptions, 1);
+	dir_note(d, CACHE_ALIEN, 1);
+	if (space_lock(d->space))
+		return;
+	dir_doom_name(d, part, fd);
+	space_unlock(d->space);
+}
+
 /* The part, locked by us.  Descriptor; -EAGAIN: somebody else is at it. */
 static int part_open(struct dirbackend *d, const char *name, const char *part)
 {
@@ -144,6 +160,8 @@ static int part_open(struct dirbackend *d, const char *name, const char *part)
 		return -EAGAIN;
 	}
 	err = filelock_try(fd, LOCK_EX);
+	if (err == -EWOULDBLOCK)
+		doom_misnamed(d, part, fd);
 	if (err == -EWOULDBLOCK || (!err && (fstat(fd, &st) || !st.st_nlink)))
 		err = -EAGAIN;
 	if (!err && !S_ISREG(st.st_mode))

@@ -269,7 +269,8 @@ int refs_clear(struct refs *r)
 	(void)pthread_mutex_unlock(&r->lock);
 	err = r->backend->ops->clear(r->backend);
 	texts_clear(r->texts);
-	return err;
+	/* A directory that somebody has removed is as empty as can be. */
+	return err == -ENOENT ? 0 : err;
 }
 
 int refs_rotate(struct refs *r, const struct aead_key *key)
@@ -328,7 +329,7 @@ int refs_list(struct refs *r, backend_list_fn *fn, void *arg)
 	(void)pthread_mutex_unlock(&r->lock);
 	err = r->backend->ops->list(r->backend, key, fn, arg);
 	cachekey_put(key);
-	return err;
+	return err == -ENOENT ? 0 : err;
 }
 
 void refs_stats(struct refs *r, struct refs_stats *out)

@@ -457,11 +457,18 @@ int space_reserve(struct space *s, int fd, uint64_t len)
 
 void space_set_limit(struct space *s, uint64_t limit, uint64_t min_free)
 {
+	(void)pthread_mutex_lock(&s->lock);
 	s->limit = limit;
 	s->min_free = min_free;
-	if (s->tally.bytes + overhead(s) > limit)
-		(void)space_evict(s, s->tally.bytes + overhead(s) - limit,
-				  EVICT_SPACE);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void space_trim(struct space *s)
+{
+	uint64_t taken = s->tally.bytes + overhead(s);
+
+	if (taken > s->limit)
+		(void)space_evict(s, taken - s->limit, EVICT_SPACE);
 }
 
 void space_read(struct space *s, struct space_tally *out)

@@ -73,7 +73,11 @@ MUST_CHECK int space_scan(struct space *s);
 typedef void space_entry_fn(void *arg, const char *name);
 void space_each(struct space *s, space_entry_fn *fn, void *arg);
 
+/* Without space_lock(): from now on. */
 void space_set_limit(struct space *s, uint64_t limit, uint64_t min_free);
+
+/* Drop idle entries down to the limit. */
+void space_trim(struct space *s);
 void space_read(struct space *s, struct space_tally *out);
 
 /* Limit, evictions, and how many aliens were removed. */

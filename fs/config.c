@@ -1,9 +1,13 @@
 #include "fs/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "fs/options.h"
 
@@ -32,36 +36,63 @@ static int on_value(void *arg, const char *section, const char *name,
 	return !l->err;
 }
 
+#define SIZE_MOST (1 << 20) /* bytes */
+
+/*
+ * Only what has an end is read, and nothing that must be waited for: a file,
+ * or /dev/null.  0 or -errno.
+ */
+static int file_open(const char *path, FILE **out)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		err = -errno;
+	else if (S_ISREG(st.st_mode) ? st.st_size > SIZE_MOST
+				     : st.st_rdev != makedev(1, 3))
+		err = S_ISREG(st.st_mode) ? -EFBIG : -EINVAL;
+	*out = err ? NULL : fdopen(fd, "r");
+	if (!err && !*out)
+		err = -errno;
+	if (err)
+		(void)close(fd);
+	return err;
+}
+
+static int cannot_read(const char *path, int err, char *why)
+{
+	(void)snprintf(
+		why, OPTION_WHY,
+		"config file %.180s: %s: give config= the path of a readable file",
+		path,
+		err == -EINVAL ? "not a regular file" : strerrordesc_np(-err));
+	return err;
+}
+
 int config_load(struct options *o, const char *path, int required,
 		const char *bucket, char *why)
 {
 	struct load l = { .o = o, .bucket = bucket, .why = why };
 	char inner[OPTION_WHY];
-	FILE *f = fopen(path, "re");
+	FILE *f = NULL;
 	int line, err;
 
-	if (!f) {
-		err = errno;
-		if (!required && err == ENOENT)
-			return 0;
-		(void)snprintf(
-			why, OPTION_WHY,
-			"config file %.180s: %s: give config= the path of a readable file",
-			path, strerrordesc_np(err));
-		return -err;
-	}
+	err = file_open(path, &f);
+	if (err)
+		return !required && err == -ENOENT
+			       ? 0
+			       : cannot_read(path, err, why);
 	why[0] = '\0';
 	errno = 0;
 	line = ini_parse_file(f, on_value, &l);
 	err = ferror(f) ? errno ? errno : EIO : 0;
 	(void)fclose(f);
-	if (err) {
-		(void)snprintf(
-			why, OPTION_WHY,
-			"config file %.180s: %s: give config= the path of a readable file",
-			path, strerrordesc_np(err));
-		return -err;
-	}
+	if (err)
+		return cannot_read(path, -err, why);
 	if (!line)
 		return 0;
 	(void)snprintf(inner, sizeof(inner), "%.180s",

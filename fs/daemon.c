@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -38,8 +39,8 @@ static void wait_for_child(int fd, pid_t child)
 int daemon_start(struct daemon *d, int foreground, daemon_parent_fn *in_parent,
 		 void *arg)
 {
+	pid_t child, parent = getpid();
 	int fds[2];
-	pid_t child;
 
 	d->ready_fd = -1;
 	if (foreground)
@@ -59,6 +60,10 @@ int daemon_start(struct daemon *d, int foreground, daemon_parent_fn *in_parent,
 		(void)close(fds[1]);
 		wait_for_child(fds[0], child);
 	}
+	/* Who interrupts the command must not be given a mount later. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
 	(void)close(fds[0]);
 	d->ready_fd = fds[1];
 	/* A caller's lock or pipe must not live as long as the mount does. */
@@ -86,6 +91,7 @@ void daemon_ready(struct daemon *d)
 		if (null > 2)
 			(void)close(null);
 	}
+	(void)prctl(PR_SET_PDEATHSIG, 0);
 	/* If the parent is gone there is nobody to tell. */
 	if (write(d->ready_fd, "", 1) != 1)
 		log_debug("nobody waits for the mount");

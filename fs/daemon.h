@@ -19,7 +19,8 @@ void daemon_keep_private(void);
 
 /*
  * Fork.  Returns in the child only, with standard error still open; the parent
- * exits with 0 once daemon_ready() was called, else with the child's status.
+ * exits with 0 once daemon_ready() was called, else with the child's status; if
+ * it is ended before that, so is the child.
  * With `foreground` nothing is forked; else `in_parent` is called in the parent
  * before it waits.  0 or -errno.
  */

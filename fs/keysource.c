@@ -437,6 +437,26 @@ static int text_read(const struct keysource *s, int limit_ms, struct scratch *x,
 	return 0;
 }
 
+/* A key in the wrong place must not be shown by a message about it. */
+static int is_key_itself(const struct keysource *s, struct scratch *x)
+{
+	const char *what = s->what;
+	int is = 0;
+
+	if (s->from != KEYSOURCE_FILE && s->from != KEYSOURCE_COMMAND)
+		return 0;
+	/* Relative ones were made absolute: any tail after a slash may be it. */
+	for (; what && !is; what = strchr(what, '/')) {
+		what += *what == '/';
+		if (strlen(what) >= sizeof(x->text))
+			continue;
+		memcpy(x->text, what, strlen(what) + 1);
+		is = !keytext_parse(x->text, strlen(what), &x->key);
+	}
+	bytes_wipe(x, sizeof(*x));
+	return is;
+}
+
 int keysource_load_within(const struct keysource *s, int limit_ms,
 			  struct aead_key *out, char why[OPTION_WHY])
 {
@@ -445,6 +465,14 @@ int keysource_load_within(const struct keysource *s, int limit_ms,
 
 	if (!x)
 		return fail(s, -ENOMEM, why, "no memory for secrets is left");
+	if (is_key_itself(s, x)) {
+		(void)snprintf(
+			why, OPTION_WHY,
+			"the cache's key stands where a %s is to be named: put it into a file and give cache_key_file= that",
+			s->from == KEYSOURCE_FILE ? "file" : "command");
+		secret_free(x, sizeof(*x));
+		return -EINVAL;
+	}
 	if (s->from == KEYSOURCE_EPHEMERAL) {
 		err = aead_key_random(&x->key);
 		if (err)

@@ -162,7 +162,8 @@ static int file_read(const char *path, char **out, size_t *len)
 	int rc = 0;
 	int fd;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* What is no file must not be waited for. */
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOTDIR ? -ENOENT : -errno;
 	if (fstat(fd, &st) != 0) {

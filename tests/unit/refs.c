@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 #include "cache/budget.h"
 #include "cache/dirbackend.h"
+#include "cache/filelock.h"
 #include "cache/membackend.h"
 #include "cache/reffile.h"
 #include "cache/refs.h"
@@ -871,16 +873,25 @@ struct watcher {
 static void *watch(void *arg)
 {
 	struct watcher *w = arg;
+	int fd = openat(w->x->dirfd, "space", O_RDWR | O_CLOEXEC);
 
 	while (!atomic_load(&w->stop)) {
 		struct seen st = stats(w->x);
 		uint64_t bytes;
 
+		/* Nothing changes meanwhile: else one that goes and one that
+		 * comes for it may both be seen. */
+		if (fd >= 0 && filelock_take_turn(fd))
+			w->over++;
 		on_disk(w->x->dir, &bytes, NULL);
+		if (fd >= 0)
+			flock(fd, LOCK_UN);
 		w->samples++;
 		w->over += bytes > w->max || st.bytes > st.limit ||
 			   st.memory_bytes > st.memory_limit;
 	}
+	if (fd >= 0)
+		close(fd);
 	return NULL;
 }
 
