@@ -32,9 +32,9 @@ void dir_note(const struct dirbackend *d, enum cache_event what, uint64_t n)
 
 /*
  * With the space: nobody gets `name` any more, which is open as `fd`.  It goes
- * now or, if others hold it, with the last of them.
+ * now or, if others hold it, with the last of them.  Did the name mean `fd`?
  */
-void dir_doom_name(struct dirbackend *d, const char *name, int fd)
+int dir_doom_name(struct dirbackend *d, const char *name, int fd)
 {
 	char doomed[SPACE_NAME_MAX];
 	struct stat st, named;
@@ -43,10 +43,10 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	if (fstat(fd, &st) ||
 	    fstatat(d->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) ||
 	    named.st_ino != st.st_ino)
-		return;
+		return 0;
 	space_doomed_name(st.st_ino, doomed);
 	if (renameat(d->dirfd, name, d->dirfd, doomed) < 0)
-		return;
+		return 0;
 	space_count(d->space,
 		    S_ISREG(st.st_mode) && space_kind(name) == SPACE_ENTRY ? -1
 									   : 0,
@@ -54,6 +54,7 @@ void dir_doom_name(struct dirbackend *d, const char *name, int fd)
 	/* In this order: a holder who lets go now looks for the new name. */
 	if (!filelock_try(fd, LOCK_EX))
 		(void)space_remove(d->space, doomed, fd);
+	return 1;
 }
 
 int dir_entry_open(int fd, const char *name, const struct cachekey *key,

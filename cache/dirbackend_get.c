@@ -132,14 +132,17 @@ static int part_reserve(struct dirbackend *d, int fd, uint64_t len)
  */
 static void doom_misnamed(struct dirbackend *d, const char *part, int fd)
 {
-	if (filelock_try(fd, LOCK_SH))
+	int misnamed;
+
+	if (filelock_try(fd, LOCK_SH) || space_lock(d->space))
 		return;
-	dir_count(d, &d->corruptions, 1);
-	dir_note(d, CACHE_ALIEN, 1);
-	if (space_lock(d->space))
-		return;
-	dir_doom_name(d, part, fd);
+	/* Unless it was finished a moment ago, and has its right name now. */
+	misnamed = dir_doom_name(d, part, fd);
 	space_unlock(d->space);
+	if (misnamed) {
+		dir_count(d, &d->corruptions, 1);
+		dir_note(d, CACHE_ALIEN, 1);
+	}
 }
 
 /* The part, locked by us.  Descriptor; -EAGAIN: somebody else is at it. */

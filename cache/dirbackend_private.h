@@ -44,7 +44,7 @@ void dir_note(const struct dirbackend *d, enum cache_event what, uint64_t n);
  * With the space: nobody gets `name` any more, which is open as `fd`.  It goes
  * now or, if others hold it, with the last of them.
  */
-void dir_doom_name(struct dirbackend *d, const char *name, int fd);
+int dir_doom_name(struct dirbackend *d, const char *name, int fd);
 
 /*
  * Open the file `fd`, taken over when *out is set, and see whether it is what

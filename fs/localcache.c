@@ -134,6 +134,12 @@ int localcache_keysource(const struct options *o, struct keysource *out,
 		out->from = sources[i].from;
 		out->what = sources[i].what;
 	}
+	if (o->cache_keep && !chosen) {
+		(void)snprintf(
+			why, OPTION_WHY,
+			"cache_keep=yes: what a random key has sealed is lost with the mount: give cache_key_file= or cache_key_command= too");
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -166,12 +172,6 @@ static int open_dir(struct localcache *c, const struct options *o,
 				      .keep = (int)o->cache_keep };
 	int err;
 
-	if (o->cache_keep && c->key_from == KEYSOURCE_EPHEMERAL) {
-		(void)snprintf(
-			why, OPTION_WHY,
-			"cache_keep=yes: what a random key has sealed is lost with the mount: give cache_key_file= or cache_key_command= too");
-		return -EINVAL;
-	}
 	err = cachedir_open(&c->dir, &conf, &c->swept, why);
 	/* Mounts that were told nothing else have left theirs here. */
 	if (!err)

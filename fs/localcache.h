@@ -66,7 +66,10 @@ MUST_CHECK int localcache_rotate(struct localcache *c,
 				 const struct keysource *s,
 				 char why[OPTION_WHY]);
 
-/* Where the key is from, by the options: the one that is set most firmly. */
+/*
+ * Where the key is from, by the options: the one that is set most firmly.
+ * 0; -EINVAL with `why` where they contradict each other.
+ */
 MUST_CHECK int localcache_keysource(const struct options *o,
 				    struct keysource *out,
 				    char why[OPTION_WHY]);

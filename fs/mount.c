@@ -272,8 +272,6 @@ static int open_parts(struct mounted *m, char why[OPTION_WHY])
 
 	err = mountpoint_check(m->rq->dir, m->dir, why);
 	if (!err)
-		err = settings_anchor(m->options);
-	if (!err)
 		err = defaults_fill(m->options, why);
 	if (!err)
 		err = backend_open(&m->backend, m->rq->spec, m->options, why);
@@ -308,10 +306,11 @@ int mount_run(const struct mount_request *rq)
 		return complain(strerrordesc_np(-err));
 	raise_file_limit();
 	block_hangup();
-	settings_init(&m.settings, m.options,
-		      rq->spec->local ? rq->spec->dir : rq->spec->bucket,
-		      &m.cache);
-	err = open_parts(&m, why);
+	err = settings_init(&m.settings, m.options,
+			    rq->spec->local ? rq->spec->dir : rq->spec->bucket,
+			    &m.cache);
+	if (!err)
+		err = open_parts(&m, why);
 	if (err)
 		(void)complain(why[0] ? why : strerrordesc_np(-err));
 	else

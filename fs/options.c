@@ -385,6 +385,34 @@ static int take_over(struct options *o, const struct options *fresh,
 	return 0;
 }
 
+/* Does the row of `fresh` differ, and count? */
+static int overrides(const struct options *o, const struct options *fresh,
+		     size_t row)
+{
+	/* Defaults are shares of what there was at the mount. */
+	return o->origin[row] < OPTION_ENVIRONMENT &&
+	       o->origin[row] != OPTION_PROFILE &&
+	       (o->origin[row] || fresh->origin[row]) &&
+	       differs(o, fresh, &option_rows[row]);
+}
+
+void options_preview(const struct options *o, const struct options *fresh,
+		     struct options *out)
+{
+	*out = *o;
+	for (size_t i = 0; i < option_rows_len; i++) {
+		const struct option_row *r = &option_rows[i];
+		size_t size =
+			option_is_string(r) ? sizeof(char *) : sizeof(uint64_t);
+
+		if (!r->live || !overrides(o, fresh, i))
+			continue;
+		memcpy(option_field(out, r), option_const_field(fresh, r),
+		       size);
+		out->origin[i] = fresh->origin[i];
+	}
+}
+
 int options_apply(struct options *o, const struct options *fresh,
 		  struct bytes *fixed)
 {
@@ -393,11 +421,7 @@ int options_apply(struct options *o, const struct options *fresh,
 	for (size_t i = 0; i < option_rows_len && !err; i++) {
 		const struct option_row *r = &option_rows[i];
 
-		/* Defaults are shares of what there was at the mount. */
-		if (o->origin[i] >= OPTION_ENVIRONMENT ||
-		    o->origin[i] == OPTION_PROFILE ||
-		    (!o->origin[i] && !fresh->origin[i]) ||
-		    !differs(o, fresh, r))
+		if (!overrides(o, fresh, i))
 			continue;
 		if (!r->live) {
 			err = bytes_printf(fixed, " %s", r->name);

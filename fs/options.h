@@ -97,6 +97,13 @@ MUST_CHECK int options_note(struct options *o, const char *name,
 enum option_origin options_origin(const struct options *o, const char *name);
 
 /*
+ * What options_apply() would make of `o`, to look at before: its strings are
+ * those of the two, and are not to be freed.
+ */
+void options_preview(const struct options *o, const struct options *fresh,
+		     struct options *out);
+
+/*
  * Take over from `fresh` what it sets otherwise and what can be changed while
  * mounted.  What cannot, and differs, is appended to `fixed` by name, a blank
  * before each.  What the command line, the environment or .dg/rotate_key sets

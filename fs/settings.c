@@ -12,34 +12,30 @@
 #include "fs/localcache.h"
 #include "fs/log.h"
 
-static int anchor(char **path)
+static int anchor(const char *home, char **path)
 {
-	char *here, *whole;
+	char *whole;
 
 	if (!*path || **path == '/')
 		return 0;
-	here = getcwd(NULL, 0);
-	if (!here)
-		return -errno;
-	if (asprintf(&whole, "%s/%s", here, *path) < 0)
-		whole = NULL;
-	free(here);
-	if (!whole)
+	if (asprintf(&whole, "%s/%s", home, *path) < 0)
 		return -ENOMEM;
 	free(*path);
 	*path = whole;
 	return 0;
 }
 
-int settings_anchor(struct options *o)
+static int anchor_all(const char *home, struct options *o)
 {
-	int err = anchor(&o->config);
+	int err = anchor(home, &o->config);
 
-	return err ? err : anchor(&o->cache_key_file);
+	if (!err)
+		err = anchor(home, &o->cache_key_file);
+	return err ? err : anchor(home, &o->cache_dir);
 }
 
-void settings_init(struct settings *s, struct options *o, const char *section,
-		   struct localcache *cache)
+int settings_init(struct settings *s, struct options *o, const char *section,
+		  struct localcache *cache)
 {
 	(void)pthread_mutex_init(&s->change, NULL);
 	(void)pthread_mutex_init(&s->lock, NULL);
@@ -47,95 +43,97 @@ void settings_init(struct settings *s, struct options *o, const char *section,
 	s->options = o;
 	s->section = section;
 	s->cache = cache;
+	s->home = getcwd(NULL, 0);
+	return s->home ? anchor_all(s->home, o) : -errno;
 }
 
 void settings_clear(struct settings *s)
 {
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_mutex_destroy(&s->change);
+	free(s->home);
 }
 
-/* What the options say the key is from, with a text of its own. */
-static int source_copy(const struct options *o, struct keysource *out,
-		       char **text)
+/* What the file says now.  0 or -errno with `why`. */
+static int load_fresh(struct settings *s, struct options *fresh,
+		      char why[OPTION_WHY])
 {
-	char why[OPTION_WHY];
-	int err = localcache_keysource(o, out, why);
+	const char *path = s->options->config; /* which never changes */
+	char *named;
+	int err;
 
-	*text = NULL;
-	if (err) {
-		log_error("%s: the key stays as it is", why);
+	err = config_load(fresh, path ? path : SETTINGS_CONFIG, path != NULL,
+			  s->section, why);
+	if (!err)
+		err = anchor_all(s->home, fresh);
+	if (err)
 		return err;
-	}
-	if (out->what) {
-		*text = strdup(out->what);
-		err = *text ? 0 : -ENOMEM;
-	}
-	out->what = *text;
+	/* The defaults are of the directory that is in use, like that or not. */
+	named = fresh->cache_dir;
+	fresh->cache_dir = s->options->cache_dir;
+	err = defaults_fill(fresh, why);
+	fresh->cache_dir = named;
 	return err;
 }
 
-/* With `change` held: another key, if the options name another. */
-static void follow_key(struct settings *s)
+/* With `change` held: see that all fits, and get the key if it is another. */
+static int follow_key(struct settings *s, const struct options *fresh,
+		      char why[OPTION_WHY])
 {
-	struct keysource now;
-	char why[OPTION_WHY], *text;
+	struct options wanted;
+	struct keysource source;
 	int err;
 
+	if (s->key_pinned)
+		return 0;
 	(void)pthread_mutex_lock(&s->lock);
-	err = source_copy(s->options, &now, &text);
+	options_preview(s->options, fresh, &wanted);
 	(void)pthread_mutex_unlock(&s->lock);
-	/* It logs why not, and the key stays as it is. */
-	if (!err && !s->key_pinned && !localcache_key_is(s->cache, &now))
-		(void)!localcache_rotate(s->cache, &now, why);
-	free(text);
+	/* Who changes these strings holds `change`. */
+	err = localcache_keysource(&wanted, &source, why);
+	if (err || localcache_key_is(s->cache, &source))
+		return err;
+	return localcache_rotate(s->cache, &source, why);
 }
 
-static void take_fresh(struct settings *s, const struct options *fresh)
+static int take_fresh(struct settings *s, const struct options *fresh)
 {
 	struct bytes fixed = BYTES_INIT;
 	int err;
 
 	(void)pthread_mutex_lock(&s->lock);
 	err = options_apply(s->options, fresh, &fixed);
-	if (!err) {
+	if (!err)
 		log_set_level((enum log_level)s->options->log_level);
-		localcache_resize(s->cache, s->options);
-	}
 	(void)pthread_mutex_unlock(&s->lock);
 	if (!err && fixed.len)
 		log_warning(
 			"configuration: changed, but only a new mount takes it over:%.*s",
 			(int)fixed.len, (const char *)fixed.data);
-	if (err)
-		log_error("configuration not read again: %s",
-			  strerrordesc_np(-err));
-	else
-		log_info("configuration read again");
 	bytes_clear(&fixed);
+	return err;
 }
 
 void settings_reload(struct settings *s)
 {
-	const char *path = s->options->config; /* which never changes */
 	char why[OPTION_WHY] = "";
 	struct options fresh;
 	int err;
 
 	(void)pthread_mutex_lock(&s->change);
 	options_init(&fresh);
-	err = config_load(&fresh, path ? path : SETTINGS_CONFIG, path != NULL,
-			  s->section, why);
+	err = load_fresh(s, &fresh, why);
 	if (!err)
-		err = settings_anchor(&fresh);
+		err = follow_key(s, &fresh, why);
 	if (!err)
-		err = defaults_fill(&fresh, why);
+		err = take_fresh(s, &fresh);
 	if (err) {
 		log_error("configuration not read again: %s",
 			  why[0] ? why : strerrordesc_np(-err));
 	} else {
-		take_fresh(s, &fresh);
-		follow_key(s);
+		/* Not with the lock: another mount may hold the directory. */
+		localcache_resize(s->cache, s->options);
+		log_info("configuration read again");
 	}
 	options_clear(&fresh);
 	(void)pthread_mutex_unlock(&s->change);

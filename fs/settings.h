@@ -18,23 +18,24 @@ struct settings {
 	int key_pinned; /* by .dg/rotate_key: the options have no say any more */
 	struct options *options; /* borrowed */
 	const char *section; /* of the configuration file; borrowed */
+	char *home; /* the directory at the start */
 	struct localcache *cache; /* borrowed */
 };
 
 /*
- * Paths in `o` that are read again later become absolute: before chdir(2).
- * 0 or -errno.
+ * Before chdir(2): paths in `o` that are read again later become absolute, and
+ * so will those that a configuration file names later.  All is borrowed until
+ * settings_clear(), which is called in any case.  0 or -errno.
  */
-MUST_CHECK int settings_anchor(struct options *o);
-
-void settings_init(struct settings *s, struct options *o, const char *section,
-		   struct localcache *cache);
+MUST_CHECK int settings_init(struct settings *s, struct options *o,
+			     const char *section, struct localcache *cache);
 void settings_clear(struct settings *s);
 
 /*
  * Read the configuration file again and apply what can be while it is mounted;
  * all else that differs is named in the log.  A file with a mistake changes
- * nothing.  Where the key was rotated by hand, it stays.
+ * nothing, and no more does one with a key that cannot be got.  Where the key
+ * was rotated by hand, it stays.
  */
 void settings_reload(struct settings *s);
 
