@@ -2,26 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "crypto/secret.h"
 #include "fs/keytext.h"
+#include "fs/subprocess.h"
+#include "fs/words.h"
 
-#define SOURCE_MAX   ((size_t)4096) /* bytes of a file or an output */
-#define KILL_MS      1000 /* what is killed is gone sooner */
-#define REAP_STEP_NS 5000000
-#define MAKE         "make one with: mount.deltaglider --generate-key"
+#define SOURCE_MAX ((size_t)4096) /* bytes of a file or an output */
+#define MAKE       "make one with: mount.deltaglider --generate-key"
 
 /* All that must not lie in ordinary memory. */
 struct scratch {
@@ -29,80 +24,6 @@ struct scratch {
 	size_t len;
 	struct aead_key key;
 };
-
-struct words {
-	char **argv; /* ends with NULL */
-	size_t size; /* bytes of the one block they are in */
-};
-
-static int is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/*
- * One word of a line that starts with one: as a shell would read it, were there
- * nothing to expand.  It takes no more room than it has in the line.
- */
-static int word_copy(const char **line, char **to)
-{
-	const char *p = *line;
-	char *out = *to, quote = '\0';
-
-	for (; *p && (quote || !is_blank(*p)); p++) {
-		if (quote && *p == quote) {
-			quote = '\0';
-			continue;
-		}
-		if (!quote && (*p == '\'' || *p == '"')) {
-			quote = *p;
-			continue;
-		}
-		if (*p == '\\' && quote != '\'') {
-			/* Within "..." it stands for itself before others. */
-			if (!quote || (p[1] && strchr("\"\\$`", p[1])))
-				p++;
-			if (!*p)
-				return -EINVAL;
-		}
-		*out++ = *p;
-	}
-	*out++ = '\0';
-	*line = p;
-	*to = out;
-	return quote ? -EINVAL : 0;
-}
-
-static void words_free(struct words *w)
-{
-	if (w->argv)
-		bytes_wipe(w->argv, w->size);
-	free(w->argv);
-}
-
-/* 0; -EINVAL: a quote or a backslash without its end; -ENOMEM. */
-static int words_split(struct words *w, const char *line)
-{
-	size_t len = strlen(line), most = (len + 1) / 2, n = 0;
-	char *text;
-	int err = 0;
-
-	w->size = (most + 1) * sizeof(*w->argv) + len + 1;
-	w->argv = calloc(1, w->size);
-	if (!w->argv)
-		return -ENOMEM;
-	text = (char *)(w->argv + most + 1);
-	while (!err) {
-		while (is_blank(*line))
-			line++;
-		if (!*line)
-			return 0;
-		w->argv[n++] = text;
-		err = word_copy(&line, &text);
-	}
-	words_free(w);
-	return err;
-}
 
 static void describe_command(const char *line, char *buf, size_t len)
 {
@@ -229,127 +150,6 @@ static int file_read(const struct keysource *s, struct scratch *x, char *why)
 	return err;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int spawn_attributes(posix_spawnattr_t *attr)
-{
-	static const int plain[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM };
-	sigset_t none, defaults;
-	int err;
-
-	(void)sigemptyset(&none);
-	(void)sigemptyset(&defaults);
-	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
-		(void)sigaddset(&defaults, plain[i]);
-	err = posix_spawnattr_setsigmask(attr, &none);
-	if (!err)
-		err = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!err)
-		err = posix_spawnattr_setpgroup(attr, 0);
-	if (!err)
-		err = posix_spawnattr_setflags(
-			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-				      POSIX_SPAWN_SETPGROUP);
-	return err;
-}
-
-/*
- * Start it with `out` for its standard output.  0 or an errno above 0, as
- * posix_spawn(3) has it.
- */
-static int spawn(char **argv, int out, pid_t *pid)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	int err;
-
-	err = posix_spawn_file_actions_init(&files);
-	if (err)
-		return err;
-	err = posix_spawnattr_init(&attr);
-	if (err)
-		goto destroy_files;
-	/* In this order: `out` is 0 where that was closed. */
-	err = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	if (!err)
-		err = posix_spawn_file_actions_addopen(
-			&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (!err)
-		err = spawn_attributes(&attr);
-	if (!err)
-		err = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-destroy_files:
-	(void)posix_spawn_file_actions_destroy(&files);
-	return err;
-}
-
-/* All that comes until the other end is closed. */
-static int drain(int fd, int64_t deadline, struct scratch *x)
-{
-	while (x->len <= SOURCE_MAX) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline - now_ms();
-		ssize_t n;
-
-		if (left <= 0)
-			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)left);
-		if (n > 0) {
-			n = read(fd, x->text + x->len,
-				 sizeof(x->text) - x->len);
-			if (!n)
-				return 0;
-		}
-		if (n > 0)
-			x->len += (size_t)n;
-		else if (n < 0 && errno != EINTR)
-			return -errno;
-	}
-	return -EFBIG;
-}
-
-static int reap(pid_t pid, int64_t deadline, int *status)
-{
-	static const struct timespec step = { .tv_nsec = REAP_STEP_NS };
-
-	for (;;) {
-		pid_t got = waitpid(pid, status, WNOHANG);
-
-		if (got == pid)
-			return 0;
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (now_ms() >= deadline)
-			return -ETIMEDOUT;
-		(void)nanosleep(&step, NULL);
-	}
-}
-
-/* Run it to its end, whichever comes first.  0 if it came by itself. */
-static int watch(pid_t pid, int fd, int limit_ms, struct scratch *x,
-		 int *status)
-{
-	int64_t deadline = now_ms() + limit_ms;
-	int err = drain(fd, deadline, x);
-
-	if (!err)
-		err = reap(pid, deadline, status);
-	if (!err || err == -ECHILD)
-		return err;
-	(void)kill(-pid, SIGKILL);
-	(void)kill(pid, SIGKILL); /* it may have left for another group */
-	/* Not for ever: it may have become another user's, as by sudo(8). */
-	(void)reap(pid, now_ms() + KILL_MS, status);
-	return err;
-}
-
 static int command_verdict(const struct keysource *s, int err, int status,
 			   char *why)
 {
@@ -373,21 +173,14 @@ static int command_verdict(const struct keysource *s, int err, int status,
 static int command_run(const struct keysource *s, char **argv, int limit_ms,
 		       struct scratch *x, char *why)
 {
-	int ends[2], err, status = 0;
-	pid_t pid;
+	struct subprocess p = { .buf = x->text, .room = sizeof(x->text) };
+	int err = subprocess_read(argv, limit_ms, &p);
 
-	if (pipe2(ends, O_CLOEXEC))
-		return fail(s, -errno, why, "%s", strerrordesc_np(errno));
-	err = spawn(argv, ends[1], &pid);
-	(void)close(ends[1]);
-	if (err) {
-		(void)close(ends[0]);
-		return fail(s, -err, why,
+	x->len = p.len;
+	if (err && !p.started)
+		return fail(s, err, why,
 			    "%s: name a program by its absolute path",
-			    strerrordesc_np(err));
-	}
-	err = watch(pid, ends[0], limit_ms, x, &status);
-	(void)close(ends[0]);
+			    strerrordesc_np(-err));
 	if (err == -ETIMEDOUT)
 		return fail(s, err, why,
 			    "not done within %g s: it must not ask or wait",
@@ -396,7 +189,7 @@ static int command_run(const struct keysource *s, char **argv, int limit_ms,
 		return fail(s, err, why,
 			    "more than %zu bytes: it must print the key alone",
 			    SOURCE_MAX);
-	err = command_verdict(s, err, status, why);
+	err = command_verdict(s, err, p.status, why);
 	if (!err && !x->len)
 		err = fail(s, -ENODATA, why,
 			   "printed nothing: it must print the key");
