@@ -37,7 +37,8 @@ enum cache_event {
 	CACHE_FOREIGN, /* so many entries of another key were removed */
 	CACHE_DAMAGED, /* so many damaged, forged or misplaced ones */
 	CACHE_ALIEN, /* so many things that are none */
-	CACHE_TOO_LARGE, /* one of so many bytes does not fit: not kept */
+	CACHE_TOO_LARGE, /* one of so many bytes is past the limit: not kept */
+	CACHE_DISK_FULL, /* and the disk has no room for one: not kept */
 	CACHE_UNUSABLE /* an error of that number: not kept */
 };
 
@@ -76,8 +77,9 @@ struct backend_ops {
 	 * `out` has the room for it: append to its file, finish that, and
 	 * publish(), or else put() it as it is.  One thread of a process at a
 	 * time asks for the same.
-	 * -ENOSPC: no room, not even with all idle ones gone; -EBUSY: another
-	 * process has been at it for too long; -ENOMEM; -EIO.
+	 * No room, not even with all idle ones gone: -EDQUOT by the limit,
+	 * -ENOSPC on the disk.  -EBUSY: another process has been at it for too
+	 * long; -ENOMEM; -EIO.
 	 */
 	int (*get)(struct cache_backend *b, const struct backend_want *want,
 		   struct cached **out);

@@ -345,10 +345,10 @@ remove_dir:
  */
 static int join_once(struct cachedir *d)
 {
+	int made = !mkdirat(d->parent, d->name, 0700), err;
 	struct stat st;
-	int err;
 
-	if (mkdirat(d->parent, d->name, 0700) < 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return -errno;
 	d->fd = own_open(d->parent, d->name);
 	if (d->fd < 0)
@@ -372,9 +372,14 @@ static int join_once(struct cachedir *d)
 				   0);
 	if (!err)
 		return 0;
+	/* On a full disk, say.  Others may have joined meanwhile. */
+	if (made && !filelock_try(d->lock, LOCK_EX))
+		(void)unlinkat(d->fd, lock_name, 0);
 	close(d->lock);
 close_dir:
 	close(d->fd);
+	if (made)
+		(void)unlinkat(d->parent, d->name, AT_REMOVEDIR);
 	return err;
 }
 

@@ -180,7 +180,7 @@ static int part_open(struct dirbackend *d, const char *name, const char *part)
 	return err;
 }
 
-/* Begin to fill.  1; -EAGAIN: somebody else does; -ENOSPC; -errno. */
+/* Begin to fill.  1; -EAGAIN: somebody else does; -EDQUOT; -ENOSPC; -errno. */
 static int begin(struct dirbackend *d, const struct backend_want *want,
 		 const char *name, struct cached **out)
 {

@@ -103,12 +103,12 @@ static int make(struct membackend *m, const struct backend_want *want,
 	int err;
 
 	if (cost > limit)
-		return -ENOSPC;
+		return -EDQUOT;
 	if (m->used > limit - cost)
 		(void)drop_idle(m, m->used - (limit - cost),
 				&m->stats.evictions[EVICT_SPACE]);
 	if (m->used > limit - cost)
-		return -ENOSPC;
+		return -EDQUOT;
 	s = calloc(1, sizeof(*s));
 	err = s ? medium_memory(&medium, reffile_size(want->len)) : -ENOMEM;
 	if (err)

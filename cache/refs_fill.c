@@ -109,9 +109,13 @@ static void note_unkept(struct fill *f, int err)
 	(void)pthread_mutex_lock(&r->lock);
 	r->stats.unkept++;
 	(void)pthread_mutex_unlock(&r->lock);
-	if (r->log.on && err == -ENOSPC)
+	if (!r->log.on)
+		return;
+	if (err == -EDQUOT)
 		r->log.on(r->log.arg, CACHE_TOO_LARGE, f->e->len);
-	else if (r->log.on)
+	else if (err == -ENOSPC)
+		r->log.on(r->log.arg, CACHE_DISK_FULL, f->e->len);
+	else
 		r->log.on(r->log.arg, CACHE_UNUSABLE, (uint64_t)-err);
 }
 

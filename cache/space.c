@@ -437,10 +437,10 @@ int space_reserve(struct space *s, int fd, uint64_t len)
 
 	/* What can never fit must not cost others what they hold. */
 	if (need + overhead(s) > s->limit)
-		return -ENOSPC;
+		return -EDQUOT;
 	while ((lack = missing(s, need, &why)))
 		if (!space_evict(s, lack, why) && missing(s, need, &why))
-			return -ENOSPC;
+			return why == EVICT_SPACE ? -EDQUOT : -ENOSPC;
 	s->tally.bytes += need;
 	tally_store(s);
 	while ((err = diskio_reserve(fd, 0, len)) == -ENOSPC &&

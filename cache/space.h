@@ -47,7 +47,8 @@ void space_unlock(struct space *s);
 
 /*
  * Set aside the `len` bytes that are to be written to `fd`, a file of the
- * directory with nothing in it, dropping others as needed.  0 or -ENOSPC.
+ * directory with nothing in it, dropping others as needed.
+ * 0; -EDQUOT: the limit, or -ENOSPC: the disk has no room; -errno.
  */
 MUST_CHECK int space_reserve(struct space *s, int fd, uint64_t len);
 

@@ -6,6 +6,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/log.h"
+
 #define CACHE_MAX  ((uint64_t)10 << 30)
 #define MEMORY_MIN ((uint64_t)384 << 20)
 
@@ -36,6 +38,11 @@ int defaults_fill(struct options *o, char why[OPTION_WHY])
 	/* On a disk that is nearly full as it is, half of what is left. */
 	if (options_origin(o, "cache_min_free") == OPTION_BUILTIN)
 		o->cache_min_free = least(disk / 10, room / 2);
+	if (o->cache_min_free >= disk)
+		log_warning(
+			"cache_min_free=%llu leaves nothing of the %llu bytes of the disk that %.150s is on: nothing is cached, nor can be written without spool_size=",
+			(unsigned long long)o->cache_min_free,
+			(unsigned long long)disk, o->cache_dir);
 	if (!o->spool_size)
 		o->spool_size =
 			room > o->cache_min_free ? room - o->cache_min_free : 0;

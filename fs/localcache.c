@@ -28,6 +28,19 @@ static uint64_t idle_memory(const struct options *o)
 	return idle < MEMORY_IDLE ? MEMORY_IDLE : idle;
 }
 
+/* Once for each reason: with a cache that is too small it is all the time. */
+static void no_room(struct localcache *c, enum cache_event what,
+		    unsigned long long bytes, const char *remedy)
+{
+	if (atomic_exchange(&c->told[what], 1))
+		log_debug("cache: no room for a reference of %llu bytes",
+			  bytes);
+	else
+		log_warning(
+			"cache: no room for a reference of %llu bytes: it is used and not kept; %s to keep it",
+			bytes, remedy);
+}
+
 static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 {
 	unsigned long long number = n;
@@ -52,22 +65,19 @@ static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 		if (n == EBUSY)
 			log_warning(
 				"cache: another mount that shares it does not answer: what is fetched is not kept");
-		else if (!atomic_exchange(&c->told_unusable, 1))
+		else if (!atomic_exchange(&c->told[what], 1))
 			log_error(
 				"cache: %s: what is fetched is not kept; unmount and mount again when it is mended",
 				strerrordesc_np((int)n));
 		break;
 	case CACHE_TOO_LARGE:
-		if (atomic_exchange(&c->told_too_large, 1))
-			log_debug(
-				"cache: no room for a reference of %llu bytes",
-				number);
-		else
-			log_warning(
-				"cache: no room for a reference of %llu bytes: it is used and not kept; raise %s to keep it",
-				number,
-				c->kind == CACHE_MEMORY ? "cache_memory_size"
-							: "cache_size");
+		no_room(c, what, number,
+			c->kind == CACHE_MEMORY ? "raise cache_memory_size"
+						: "raise cache_size");
+		break;
+	case CACHE_DISK_FULL:
+		no_room(c, what, number,
+			"free some of the disk that cache_dir is on, or lower cache_min_free,");
 		break;
 	}
 }
@@ -325,10 +335,8 @@ int localcache_rotate(struct localcache *c, const struct keysource *s,
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	secret_free(master, sizeof(*master));
-	if (err) {
-		log_error("cache key not rotated: %s", why);
+	if (err)
 		return err;
-	}
 	describe_key(s, "rotated: the new one is", line);
 	log_info("%s", line);
 	return 0;
@@ -383,8 +391,9 @@ void localcache_resize(struct localcache *c, const struct options *o)
 	cachedir_set_keep(c->dir, (int)o->cache_keep);
 }
 
-void localcache_leave_free(struct localcache *c, uint64_t min_free)
+void localcache_tend(struct localcache *c, uint64_t min_free)
 {
+	struct backend_stats held;
 	struct statvfs st;
 	uint64_t room;
 
@@ -393,4 +402,9 @@ void localcache_leave_free(struct localcache *c, uint64_t min_free)
 	room = (uint64_t)st.f_bavail * st.f_frsize;
 	if (room < min_free)
 		(void)refs_evict(c->refs, min_free - room);
+	/* Whoever else shares it held it up when the limit was lowered. */
+	c->backend->ops->stats(c->backend, &held);
+	if (held.bytes > held.limit)
+		(void)c->backend->ops->evict(
+			c->backend, held.bytes - held.limit, EVICT_SPACE);
 }

@@ -36,7 +36,7 @@ struct localcache {
 	int telling;
 	uint64_t untold[CACHE_UNUSABLE + 1];
 	char key_told[LOCALCACHE_LINE];
-	atomic_int told_too_large, told_unusable;
+	atomic_int told[CACHE_UNUSABLE + 1];
 
 	pthread_mutex_t lock; /* the rest; never while a key is got */
 	enum keysource_from key_from;
@@ -59,8 +59,7 @@ void localcache_close(struct localcache *c);
 void localcache_tell(struct localcache *c);
 
 /*
- * Seal under another key from now on.  One at a time.  0; -errno with `why`,
- * logged.
+ * Seal under another key from now on.  One at a time.  0; -errno with `why`.
  */
 MUST_CHECK int localcache_rotate(struct localcache *c,
 				 const struct keysource *s,
@@ -84,7 +83,10 @@ MUST_CHECK int localcache_clear(struct localcache *c, const char *why);
 /* New sizes, as in `o`. */
 void localcache_resize(struct localcache *c, const struct options *o);
 
-/* Drop what others need the disk for, if less than `min_free` is free. */
-void localcache_leave_free(struct localcache *c, uint64_t min_free);
+/*
+ * Drop what others need the disk for, if less than `min_free` is free, and
+ * what is past the limit, which another mount may have been in the way of.
+ */
+void localcache_tend(struct localcache *c, uint64_t min_free);
 
 #endif

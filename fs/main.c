@@ -63,6 +63,11 @@ static int parse_arguments(int argc, char **argv, struct arguments *a,
 	int n = 0, c, err;
 
 	opterr = 0;
+	if (argc > 1 && !strcmp(argv[1], "--generate-key")) {
+		(void)snprintf(why, OPTION_WHY,
+			       "--generate-key takes no other argument");
+		return -EINVAL;
+	}
 	/* One thread only, so far. */
 	// NOLINTNEXTLINE(concurrency-mt-unsafe)
 	while ((c = getopt(argc, argv, "-sfnvo:t:N:")) != -1) {

@@ -81,7 +81,7 @@ static const char *takes(const struct option_row *r)
 {
 	switch (r->kind) {
 	case OPTION_SIZE:
-		return "a size such as 64M (K, M, G, T)";
+		return "a size such as 64M (K, M, G, T) below 8000000T";
 	case OPTION_DURATION:
 		return "a duration such as 30s (ms, s, m, h)";
 	case OPTION_NUMBER:

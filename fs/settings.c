@@ -176,8 +176,11 @@ int settings_rotate_key(struct settings *s, const char *line)
 
 	(void)pthread_mutex_lock(&s->change);
 	err = source_parse(s, line, &source, &text);
-	if (!err)
+	if (!err) {
 		err = localcache_rotate(s->cache, &source, why);
+		if (err)
+			log_error("cache key not rotated: %s", why);
+	}
 	if (!err) {
 		s->key_pinned = 1;
 		(void)pthread_mutex_lock(&s->lock);

@@ -63,7 +63,7 @@ static void tick(struct watch *w)
 		if (!localcache_clear(w->cache, "at its interval"))
 			w->cleared_ms = now; /* else again at the next tick */
 	}
-	localcache_leave_free(w->cache, s.min_free);
+	localcache_tend(w->cache, s.min_free);
 	look_at_memory(w);
 }
 

@@ -154,6 +154,12 @@ if [ "$(id -u)" = 0 ]; then
 	equal "$(stats .errors.verify_failures)" 0
 	rm "$disk/others"
 	umount_fs
+	mount_fs cache_size=40M,cache_min_free=1G,spool_size=20M
+	grep -q 'cache_min_free=1073741824 leaves nothing of the 67108864 bytes' "$LOG" || fail 'no warning of it'
+	read_all 7
+	equal "$(stats .cache.entries)" 0
+	equal "$(grep -c 'warning: cache: no room for a reference of .* free some of the disk .* lower cache_min_free' "$LOG")" 1
+	umount_fs
 
 	echo "== a disk of 64 MiB, to the last block"
 	umount "$disk"

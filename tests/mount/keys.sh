@@ -113,10 +113,33 @@ bad 'both cache_key_file and cache_key_command' "cache_key_file=$WORK/standard,c
 bad 'cache_keep=yes.*cache_key_file' cache_keep=yes
 bad 'cache_encryption_key.*DG_CACHE_ENCRYPTION_KEY' "cache_encryption_key=$one"
 DG_CACHE_ENCRYPTION_KEY=${one:0:20} bad 'DG_CACHE_ENCRYPTION_KEY' log_level=info
+# A key that stands where a file or a command is to be named.
+bad 'stands where a file' "cache_key_file=$one"
+bad 'stands where a command' "cache_key_command=$one"
+mkfifo -m 600 "$WORK/pipe"
+bad 'not a regular file' "cache_key_file=$WORK/pipe"
+bad 'not a regular file' "config=$WORK/pipe"
+bad 'not a regular file' config=/dev/zero
 start=$SECONDS
 bad 'sleep.*8 s' 'cache_key_command=sleep 1000'
 holds $((SECONDS - start)) -le 30
 ! pgrep -f '^sleep 1000$' >/dev/null || fail 'the command lives on'
+
+echo "== interrupted while the key is got: no mount comes after it"
+for signal in TERM INT; do
+	env --default-signal=INT "$BINARY" "$SPEC" "$MNT" -o "$OPTS,cache_key_command=sleep 1001" 2>"$WORK/refused" &
+	starter=$!
+	until_true 10 pgrep -f '^sleep 1001$' >/dev/null || fail 'the command is not run'
+	kill "-$signal" "$starter"
+	! wait "$starter" || fail 'interrupted, and a success'
+	gone() {
+		! pgrep -f "^$BINARY $SPEC $MNT " >/dev/null
+	}
+	until_true 10 gone || fail 'it lives on'
+	! is_mounted "$MNT" || fail 'mounted all the same'
+	CHECKS=$((CHECKS + 1))
+	pkill -f '^sleep 1001$' || :
+done
 
 echo "== rotated while files are read"
 : >"$WORK/go"
@@ -170,7 +193,9 @@ conf() {
 	printf '%s\n' "$@" >>"$WORK/conf"
 }
 conf log_level=info cache_size=20M cache_clear_interval=0 "cache_key_file=$WORK/standard"
-OPTS=${OPTS/log_level=debug,/} mount_fs "config=$WORK/conf"
+cd "$WORK"
+OPTS=${OPTS/log_level=debug,/} mount_fs "config=conf"
+cd /
 read_all
 equal "$(stats .cache.limit)" $((20 << 20))
 equal "$(entries)" 3
@@ -193,6 +218,24 @@ conf 'cache_size=tiny'
 kill -HUP "$DPID"
 until_true 10 said 'configuration not read again: .*cache_size=tiny' || fail 'a mistake is not named'
 equal "$(stats .cache.limit)" $((8 << 20))
+# Whole or not at all: the size that is right is not taken over either.
+conf log_level=info cache_size=9M "cache_key_file=$WORK/none"
+kill -HUP "$DPID"
+until_true 10 said "configuration not read again: key file $WORK/none: No such file" || fail 'a missing key is not named'
+conf log_level=info cache_size=9M cache_keep=yes
+kill -HUP "$DPID"
+until_true 10 said 'configuration not read again: cache_keep=yes' || fail 'a contradiction is not named'
+equal "$(stats .cache.limit)" $((8 << 20))
+content "$MNT/.dg/log_level" debug
+equal "$(stats .cache.key)" persistent
+equal "$(stats .cache.rotations)" 1
+read_all
+# Relative to where the mount was started, whatever directory it is in now.
+conf log_level=debug cache_size=9M cache_key_file=standard
+kill -HUP "$DPID"
+until_true 10 said "cache key rotated: the new one is from file $WORK/standard," || fail 'a relative path is not found'
+until_true 10 test "$(grep -c 'configuration read again' "$LOG")" = 2
+equal "$(stats .cache.limit)" $((9 << 20))
 read_all
 EXPECT_ERRORS=1 umount_fs
 

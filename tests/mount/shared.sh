@@ -198,6 +198,28 @@ done
 # Nothing is locked, nothing is left.
 equal "$(ls -A "$CACHE")" '' 'left in the cache directory'
 
+echo "== an entry that got the name of a part, while it is read"
+for n in 1 2; do
+	at "$n"
+	mount_fs "$SHARED"
+done
+at 1
+exec 5<"$MNT/b.0"
+head -c 1 <&5 >/dev/null
+for f in "$CACHE"/deltaglider-cache-*/????????????????????????????????; do
+	mv "$f" "$f.part"
+done
+at 2
+read_all "$MNT"
+# Not waited for, as one that somebody fills would be.
+! grep -q 'does not answer' "$LOG" || fail 'it was waited for'
+holds "$(stats .cache.corruptions)" -ge 1
+exec 5<&-
+for n in 1 2; do
+	at "$n"
+	umount_fs
+done
+
 echo "== a stopped one holds nobody up"
 for n in 1 2; do
 	at "$n"

@@ -182,12 +182,24 @@ umount_fs() {
 	end_fs 0
 }
 
+# What the threads of a process that should have ended wait for.
+where_it_hangs() {
+	local task
+
+	for task in /proc/"$1"/task/*; do
+		echo "${task##*/} $(cat "$task/comm") wchan=$(cat "$task/wchan") syscall=$(cat "$task/syscall")"
+	done
+	! command -v gdb >/dev/null || gdb -p "$1" -batch -ex 'thread apply all bt' 2>&1
+}
+
 # The daemon ends by itself, with status $1.
 end_fs() {
 	local status=0
 
-	until_true "$DEADLINE" has_ended "$DPID" ||
+	until_true "$DEADLINE" has_ended "$DPID" || {
+		where_it_hangs "$DPID" >&2
 		fail "the daemon lives $DEADLINE s after the unmount"
+	}
 	wait "$DPID" || status=$?
 	! grep -A60 'WARNING: ThreadSanitizer' "$LOG" || fail "a race in the daemon"
 	[ "$status" = "$1" ] || fail "the daemon ended with status $status"
