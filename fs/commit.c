@@ -10,6 +10,7 @@
 #include "fs/refkey.h"
 #include "fs/sums.h"
 #include "fs/tree.h"
+#include "fs/xattrs.h"
 
 #define PIECE     ((size_t)256 << 10)
 #define PUT_TRIES 4
@@ -261,7 +262,8 @@ int commit_describe(const struct commit *c, const uint8_t *sums_digest,
 				      .size = c->size,
 				      .digest = c->digest,
 				      .sums_digest = sums_digest,
-				      .attr = &c->attr };
+				      .attr = &c->attr,
+				      .xattr = c->xattr };
 
 	if (c->size >= CANDIDATE_MIN)
 		facts.sketch = &c->sketch;
@@ -358,6 +360,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 		attempt_of(&i->attempt, c, &st->meta);
 	i->pages_valid = 1;
 	now = i->attr;
+	changed = !xattrs_equal(i->xattr, c->xattr);
 	(void)pthread_mutex_unlock(&i->lock);
 	names_changed(c->v, c->dir, c->name);
 	count(c, st);
@@ -365,8 +368,8 @@ static int stored(struct commit *c, const struct store_stat *st)
 	if (c->promotes)
 		promote_after(c);
 	/* chmod and the like that came during the upload. */
-	changed = now.mode != c->attr.mode || now.uid != c->attr.uid ||
-		  now.gid != c->attr.gid ||
+	changed = changed || now.mode != c->attr.mode ||
+		  now.uid != c->attr.uid || now.gid != c->attr.gid ||
 		  !attr_time_equal(&now.mtime, &c->attr.mtime) ||
 		  !attr_time_equal(&now.atime, &c->attr.atime);
 	return changed ? inode_commit_attr(i, &now) : 0;
@@ -410,7 +413,9 @@ static int run(struct commit *c)
 	(void)pthread_mutex_lock(&c->inode->lock);
 	c->attr = c->inode->attr;
 	(void)pthread_mutex_unlock(&c->inode->lock);
-	err = key_of(c->v, c->dir, c->name, &c->key);
+	err = inode_copy_xattr(c->inode, &c->xattr);
+	if (!err)
+		err = key_of(c->v, c->dir, c->name, &c->key);
 	if (!err)
 		err = scan(c);
 	if (err)
@@ -464,6 +469,7 @@ int inode_commit_locked(struct inode *i, enum commit_when when)
 		volume_count(c.v, &c.v->stats.commit_errors, 1);
 	pagefile_close(c.delta);
 	bytes_clear(&c.sums);
+	free(c.xattr);
 	free(c.name);
 	inode_unpin(c.dir);
 unlock:

@@ -15,6 +15,7 @@ struct commit {
 	char *name; /* owned */
 	struct key key;
 	struct attr attr; /* as it is stored */
+	char *xattr; /* likewise; owned */
 	uint64_t size;
 	uint8_t digest[DIGEST_LEN];
 	struct sketch sketch;

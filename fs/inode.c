@@ -1,12 +1,12 @@
 #include "fs/inode.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cache/pagefile.h"
 #include "fs/choose.h"
+#include "fs/xattrs.h"
 
 uint64_t clock_ms(void)
 {
@@ -98,6 +98,7 @@ static void destroy(struct inode *dead)
 		(void)pthread_mutex_destroy(&dead->lock);
 		(void)pthread_rwlock_destroy(&dead->data);
 		free(dead->name);
+		free(dead->xattr);
 		free(dead);
 		dead = next;
 	}
@@ -370,63 +371,6 @@ uint64_t names_change_count(struct volume *v, struct inode *dir,
 	       atomic_load(&v->moves);
 }
 
-/* Under volume.lock: write `i`'s path and a '/' so that it ends at `end`. */
-static int path_back(const struct inode *i, char *start, char **end)
-{
-	for (; i->parent; i = i->parent) {
-		size_t len = strlen(i->name);
-
-		if ((size_t)(*end - start) < len + 1)
-			return -ENAMETOOLONG;
-		*--*end = '/';
-		*end -= len;
-		memcpy(*end, i->name, len);
-	}
-	return i == i->volume->root ? 0 : -ESTALE;
-}
-
-int key_of(struct volume *v, struct inode *dir, const char *name,
-	   struct key *out)
-{
-	size_t len = strlen(name), prefix = strlen(v->prefix), path;
-	char buf[STORE_KEY_MAX + 1], *p = buf + sizeof(buf);
-	int err;
-
-	(void)pthread_mutex_lock(&v->lock);
-	err = path_back(dir, buf, &p);
-	(void)pthread_mutex_unlock(&v->lock);
-	if (err)
-		return err;
-	path = (size_t)(buf + sizeof(buf) - p);
-	if (prefix + path + len > STORE_KEY_MAX)
-		return -ENAMETOOLONG;
-	memcpy(out->text, v->prefix, prefix);
-	memcpy(out->text + prefix, p, path);
-	memcpy(out->text + prefix + path, name, len + 1);
-	return 0;
-}
-
-int key_slash(struct key *k)
-{
-	size_t len = strlen(k->text);
-
-	if (len + 1 > STORE_KEY_MAX)
-		return -ENAMETOOLONG;
-	k->text[len] = '/';
-	k->text[len + 1] = '\0';
-	return 0;
-}
-
-int key_of_inode(struct volume *v, struct inode *i, struct key *out)
-{
-	int err;
-
-	err = key_of(v, i, "", out);
-	if (!err && !i->directory)
-		out->text[strlen(out->text) - 1] = '\0';
-	return err;
-}
-
 uint64_t inode_generation(struct inode *i)
 {
 	uint64_t generation;
@@ -444,6 +388,36 @@ void inode_set_object(struct inode *i, const struct object *obj)
 	i->remote = 1;
 	i->size = obj->size;
 	i->checked_ms = clock_ms();
+}
+
+int inode_set_xattr(struct inode *i, const char *text)
+{
+	char *copy = NULL;
+
+	if (xattrs_equal(i->xattr, text))
+		return 0;
+	if (text[0]) {
+		copy = strdup(text);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(i->xattr);
+	i->xattr = copy;
+	return 0;
+}
+
+int inode_copy_xattr(struct inode *i, char **out)
+{
+	int err = 0;
+
+	*out = NULL;
+	(void)pthread_mutex_lock(&i->lock);
+	if (i->xattr) {
+		*out = strdup(i->xattr);
+		err = *out ? 0 : -ENOMEM;
+	}
+	(void)pthread_mutex_unlock(&i->lock);
+	return err;
 }
 
 int inode_local(struct inode *i)
@@ -503,16 +477,4 @@ void inode_stat(struct inode *i, struct stat *out)
 	(void)pthread_mutex_unlock(&i->lock);
 	if (!i->directory && names_is_gone(i->volume, i))
 		out->st_nlink = 0;
-}
-
-const char *inode_label(struct inode *i, char out[LABEL_MAX])
-{
-	struct key key;
-
-	if (key_of_inode(i->volume, i, &key))
-		(void)snprintf(out, LABEL_MAX, "a removed file (inode %llu)",
-			       (unsigned long long)i->number);
-	else
-		memcpy(out, key.text, sizeof(key.text));
-	return out;
 }

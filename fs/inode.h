@@ -7,6 +7,7 @@
 
 #include "fs/object.h"
 #include "fs/volume.h"
+#include "s3/meta.h"
 
 /*
  * Inside of the volume: shared by the files that make it up (inode, lookup,
@@ -57,6 +58,7 @@ struct inode {
 	pthread_mutex_t lock;
 	uint64_t generation; /* of all below; see inode_changed() */
 	struct attr attr;
+	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
 	uint64_t size; /* bytes, as stat shows */
 	int remote; /* `object` is what the bucket has under our name */
 	struct object object;
@@ -162,6 +164,12 @@ static inline void inode_changed(struct inode *i)
 }
 uint64_t inode_generation(struct inode *i);
 
+int xattr_is_ours(const char *name); /* user.deltaglider.* */
+/* Its extended attributes are `text` now, "" for none; under inode.lock. */
+MUST_CHECK int inode_set_xattr(struct inode *i, const char *text);
+/* A copy of them for free(), or NULL: none.  0 or -ENOMEM. */
+MUST_CHECK int inode_copy_xattr(struct inode *i, char **out);
+
 /* The bucket has `obj` under our name now; under inode.lock. */
 void inode_set_object(struct inode *i, const struct object *obj);
 
@@ -170,6 +178,7 @@ struct resolved {
 	int directory, marker;
 	struct object object;
 	struct attr attr;
+	char xattr[META_VALUE_MAX]; /* see fs/xattrs.h */
 };
 /* What the bucket has under that name.  0, -ENOENT, or the store's. */
 MUST_CHECK int resolve(struct volume *v, const struct request *rq,
@@ -216,7 +225,10 @@ enum commit_when { COMMIT_NOW, COMMIT_UNLESS_EMPTY };
 MUST_CHECK int inode_commit(struct inode *i, enum commit_when when);
 /* The same with inode.commit held and the tree entered. */
 MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
-/* Store new attributes of a file whose bytes are in the bucket, likewise. */
+/*
+ * Store the attributes of a file whose bytes are in the bucket, likewise: `a`,
+ * and the extended ones of the inode.
+ */
 MUST_CHECK int inode_commit_attr(struct inode *i, const struct attr *a);
 
 /* names.c */

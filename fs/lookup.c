@@ -52,6 +52,14 @@ int object_head(struct volume *v, const struct store_call *call,
 	return err;
 }
 
+static void read_attr(struct volume *v, const struct store_stat *st,
+		      struct resolved *out)
+{
+	attr_read(&out->attr, st, &v->conf.defaults, out->directory);
+	if (meta_get(&st->meta, "xattr", out->xattr, sizeof(out->xattr)))
+		out->xattr[0] = '\0';
+}
+
 struct first {
 	char key[STORE_KEY_MAX + 1];
 };
@@ -98,7 +106,7 @@ static int resolve_directory(struct volume *v, const struct request *rq,
 			return err;
 		out->marker = !err;
 	}
-	attr_read(&out->attr, &st, &v->conf.defaults, 1);
+	read_attr(v, &st, out);
 	if (!out->marker)
 		out->attr.atime = out->attr.mtime = out->attr.ctime =
 			v->root->attr.mtime;
@@ -119,7 +127,7 @@ int resolve(struct volume *v, const struct request *rq, const struct key *key,
 	if (err)
 		return err;
 	*out = (struct resolved){ .object = obj };
-	attr_read(&out->attr, &st, &v->conf.defaults, 0);
+	read_attr(v, &st, out);
 	return 0;
 }
 
@@ -161,6 +169,8 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		verdict = ANOTHER;
 		goto unlock;
 	}
+	if (inode_set_xattr(i, r->xattr))
+		goto unlock; /* no memory: it is asked again */
 	i->attr = r->attr;
 	i->marker = r->marker;
 	i->checked_ms = clock_ms();
@@ -194,7 +204,10 @@ int inode_of(struct volume *v, struct inode *dir, const char *name,
 	i->checked_ms = clock_ms();
 	if (!r->directory)
 		inode_set_object(i, &r->object);
-	err = names_claim(v, dir, name, i, &had);
+	had = NULL;
+	err = inode_set_xattr(i, r->xattr);
+	if (!err)
+		err = names_claim(v, dir, name, i, &had);
 	if (err || had)
 		inode_forget(v, i, 1);
 	if (err)

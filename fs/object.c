@@ -177,13 +177,23 @@ static int write_delta(const struct object_facts *f, struct meta *m)
 	return err ? err : meta_set(m, "dg-delta-cmd", cmd);
 }
 
-int object_write(const struct object_facts *f, struct meta *m)
+int object_fit(struct meta *m, enum object_form form)
 {
 	static const char *const dispensable[] = {
 		"dg-delta-cmd", "dg-created-at", "dg-original-name",
 		"dg-sketch",    "dg-ref-key",    "dg-ref-sha256"
 	};
 	size_t n = sizeof(dispensable) / sizeof(dispensable[0]);
+
+	if (form == OBJECT_BSDIFF)
+		n -= 2;
+	for (size_t i = 0; meta_cost(m) > META_S3_MAX && i < n; i++)
+		meta_remove(m, dispensable[i]);
+	return meta_cost(m) > META_S3_MAX ? -ENOSPC : 0;
+}
+
+int object_write(const struct object_facts *f, struct meta *m)
+{
 	int err;
 
 	*m = (struct meta){ 0 };
@@ -205,11 +215,11 @@ int object_write(const struct object_facts *f, struct meta *m)
 				 : meta_set(m, "dg-compression", "none");
 	if (!err)
 		err = attr_write(f->attr, m);
+	if (!err && f->xattr && f->xattr[0])
+		err = meta_set(m, "xattr", f->xattr);
 	if (err)
 		return -ENOSPC;
-	if (f->ref_key && f->codec == CODEC_BSDIFF)
-		n -= 2;
-	for (size_t i = 0; meta_cost(m) > META_S3_MAX && i < n; i++)
-		meta_remove(m, dispensable[i]);
-	return meta_cost(m) > META_S3_MAX ? -ENOSPC : 0;
+	return object_fit(m, f->ref_key && f->codec == CODEC_BSDIFF
+				     ? OBJECT_BSDIFF
+				     : OBJECT_PLAIN);
 }

@@ -64,6 +64,7 @@ struct object_facts {
 	uint64_t ref_len;
 	uint64_t delta_size;
 	const struct attr *attr;
+	const char *xattr; /* see fs/xattrs.h, or NULL */
 };
 
 /*
@@ -74,6 +75,12 @@ struct object_facts {
  * nothing.  0, or -ENOSPC if it does not fit even so.
  */
 MUST_CHECK int object_write(const struct object_facts *f, struct meta *m);
+
+/*
+ * Drop of the metadata of an object of that form what S3 has no room for, in
+ * that order.  0 or -ENOSPC.
+ */
+MUST_CHECK int object_fit(struct meta *m, enum object_form form);
 
 /* The sketch in an object's metadata.  0 or -ENOENT. */
 MUST_CHECK int object_sketch(const struct meta *m, struct sketch *out);

@@ -458,6 +458,8 @@ static const struct fuse_lowlevel_ops ops = {
 	.statfs = op_statfs,
 	.getxattr = xattr_get,
 	.listxattr = xattr_list,
+	.setxattr = xattr_set,
+	.removexattr = xattr_remove,
 };
 
 struct fuse_session *ops_session(struct fuse_args *args, struct ops_context *c)

@@ -118,38 +118,3 @@ void dir_read_plus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	read_page(req, ino, size, off, fi, 1);
 }
-
-static void reply_xattr(fuse_req_t req, struct bytes *b, int err, size_t size)
-{
-	if (!err && size && b->len > size)
-		err = -ERANGE;
-	if (err)
-		fail(req, err);
-	else if (!size)
-		(void)fuse_reply_xattr(req, b->len);
-	else
-		(void)fuse_reply_buf(req, (const char *)b->data, b->len);
-	bytes_clear(b);
-}
-
-void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
-{
-	struct request rq = request_of(req);
-	struct bytes b = BYTES_INIT;
-	int err = control_is(ino)
-			  ? -ENODATA
-			  : volume_getxattr(volume_of(req), &rq,
-					    inode_at(req, ino), name, &b);
-
-	reply_xattr(req, &b, err, size);
-}
-
-void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
-{
-	struct bytes b = BYTES_INIT;
-	int err = control_is(ino) ? 0
-				  : volume_listxattr(volume_of(req),
-						     inode_at(req, ino), &b);
-
-	reply_xattr(req, &b, err, size);
-}

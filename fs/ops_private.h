@@ -106,6 +106,9 @@ void dir_read_plus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		   struct fuse_file_info *fi);
 void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
+void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name,
+	       const char *value, size_t size, int flags);
+void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* ops_control.c */
 

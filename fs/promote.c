@@ -189,11 +189,13 @@ static int identity_head(struct commit *c, const struct store_stat *old,
 				      .delta_size = delta_len,
 				      .attr = &attr };
 	const char *slash = strrchr(c->source.key, '/');
-	char created[META_VALUE_MAX];
+	char created[META_VALUE_MAX], xattr[META_VALUE_MAX];
 	int err;
 
 	facts.name = slash ? slash + 1 : c->source.key;
 	attr_read(&attr, old, &c->v->conf.defaults, 0);
+	if (!meta_get(&old->meta, "xattr", xattr, sizeof(xattr)))
+		facts.xattr = xattr;
 	err = object_write(&facts, m);
 	if (!err &&
 	    !meta_get(&old->meta, "dg-created-at", created, sizeof(created)))

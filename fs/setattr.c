@@ -7,6 +7,7 @@
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/tree.h"
+#include "fs/xattrs.h"
 
 static void apply(struct attr *a, const struct stat *want, int which)
 {
@@ -37,6 +38,26 @@ static void tell_catalogue(struct inode *i, const struct key *key,
 	inode_unpin(dir);
 }
 
+/* The metadata of the object as it is, with new attributes. */
+static int describe(struct inode *i, const struct attr *a,
+		    struct store_stat *st)
+{
+	struct object obj;
+	char *xattr;
+	int err;
+
+	object_read(&obj, st);
+	err = inode_copy_xattr(i, &xattr);
+	if (err)
+		return err;
+	meta_remove(&st->meta, "xattr");
+	err = attr_write(a, &st->meta);
+	if (!err && xattr && meta_set(&st->meta, "xattr", xattr))
+		err = -ENOSPC;
+	free(xattr);
+	return err ? err : object_fit(&st->meta, obj.form);
+}
+
 /*
  * New metadata are a copy of the object onto itself.  Where the server does
  * not look at the condition of a copy, another writer's version that arrives
@@ -65,7 +86,7 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 			err = s->ops->head(s, key.text, &call, &st);
 	}
 	if (!err)
-		err = attr_write(a, &st.meta);
+		err = describe(i, a, &st);
 	if (err)
 		goto out;
 	head.content_type = st.content_type[0] ? st.content_type : NULL;
@@ -115,6 +136,65 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 		inode_changed(i);
 		(void)pthread_mutex_unlock(&i->lock);
 	}
+	return err;
+}
+
+/* inode.commit held. */
+static int set_xattr(struct inode *i, const struct xattr_change *c)
+{
+	char *before, *after;
+	struct attr attr;
+	int err, waits;
+
+	(void)pthread_mutex_lock(&i->lock);
+	err = xattrs_change(i->xattr, c, &after);
+	if (err) {
+		(void)pthread_mutex_unlock(&i->lock);
+		return err;
+	}
+	before = i->xattr;
+	i->xattr = after;
+	i->attr.ctime = attr_now();
+	inode_changed(i);
+	attr = i->attr;
+	waits = i->unsaved || (!i->directory && !i->remote);
+	(void)pthread_mutex_unlock(&i->lock);
+	if (!waits && i != i->volume->root)
+		err = inode_commit_attr(i, &attr);
+	(void)pthread_mutex_lock(&i->lock);
+	if (err) {
+		i->xattr = before;
+		before = after;
+		inode_changed(i);
+	}
+	free(before);
+	(void)pthread_mutex_unlock(&i->lock);
+	return err;
+}
+
+int volume_setxattr(struct volume *v, const struct request *rq, struct inode *i,
+		    const struct xattr_change *c)
+{
+	char label[LABEL_MAX];
+	struct inode *dir;
+	int err;
+
+	if (v->conf.read_only)
+		return -EROFS;
+	if (xattr_is_ours(c->name))
+		return 0;
+	err = inode_refresh(i, rq);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&i->commit);
+	dir = inode_enter(i);
+	err = set_xattr(i, c);
+	inode_leave(dir);
+	(void)pthread_mutex_unlock(&i->commit);
+	if (err == -ENOSPC)
+		log_warning(
+			"%s: no room for the extended attribute %s: S3 keeps 2 KB with an object, %d bytes of it for these",
+			inode_label(i, label), c->name, XATTRS_MAX);
 	return err;
 }
 

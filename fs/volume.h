@@ -154,15 +154,23 @@ MUST_CHECK int volume_readlink(struct volume *v, const struct request *rq,
 			       struct inode *i, struct bytes *out);
 
 /*
- * user.deltaglider.*: how a file is stored.  The value is appended to `out`.
- * -ENODATA for a name that is not there.
+ * An extended attribute; user.deltaglider.* say how a file is stored.  The
+ * value is appended to `out`.  -ENODATA for a name that is not there.
  */
 MUST_CHECK int volume_getxattr(struct volume *v, const struct request *rq,
 			       struct inode *i, const char *name,
 			       struct bytes *out);
 /* The names, each with its NUL. */
-MUST_CHECK int volume_listxattr(struct volume *v, struct inode *i,
-				struct bytes *out);
+MUST_CHECK int volume_listxattr(struct volume *v, const struct request *rq,
+				struct inode *i, struct bytes *out);
+/*
+ * Set or remove one, as volume_setattr() does.  As xattrs_change(); -ENOSPC is
+ * logged.  Of user.deltaglider.* nothing comes: so that what copies all of them
+ * is not stopped by those.
+ */
+struct xattr_change;
+MUST_CHECK int volume_setxattr(struct volume *v, const struct request *rq,
+			       struct inode *i, const struct xattr_change *c);
 
 /* Files. */
 struct create {

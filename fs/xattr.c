@@ -1,9 +1,11 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "delta/container.h"
 #include "fs/fetch.h"
 #include "fs/inode.h"
+#include "fs/xattrs.h"
 
 #define PREFIX "user.deltaglider."
 
@@ -61,17 +63,38 @@ static int value(const struct object *obj, const char *name, struct bytes *out)
 	return bytes_append_str(out, hex);
 }
 
+/* One that was set. */
+static int kept_value(struct inode *i, const char *name, struct bytes *out)
+{
+	char *text;
+	int err = inode_copy_xattr(i, &text);
+
+	if (!err)
+		err = xattrs_get(text, name, out);
+	free(text);
+	return err;
+}
+
+int xattr_is_ours(const char *name)
+{
+	return !strncmp(name, PREFIX, sizeof(PREFIX) - 1);
+}
+
 int volume_getxattr(struct volume *v, const struct request *rq, struct inode *i,
 		    const char *name, struct bytes *out)
 {
 	struct object obj;
 	int err, has;
 
-	if (strncmp(name, PREFIX, sizeof(PREFIX) - 1) != 0 || i->directory)
-		return -ENODATA;
-	name += sizeof(PREFIX) - 1;
 	(void)v; /* an inode knows its own */
 	err = inode_refresh(i, rq);
+	if (err)
+		return err;
+	if (!xattr_is_ours(name))
+		return kept_value(i, name, out);
+	if (i->directory)
+		return -ENODATA;
+	name += sizeof(PREFIX) - 1;
 	(void)pthread_mutex_lock(&i->lock);
 	obj = i->object;
 	has = i->remote && !i->unsaved;
@@ -86,12 +109,30 @@ int volume_getxattr(struct volume *v, const struct request *rq, struct inode *i,
 	return err;
 }
 
-int volume_listxattr(struct volume *v, struct inode *i, struct bytes *out)
+/* The names of those that were set. */
+static int kept_names(struct inode *i, struct bytes *out)
+{
+	char *text;
+	int err = inode_copy_xattr(i, &text);
+
+	if (!err)
+		err = xattrs_list(text, out);
+	free(text);
+	return err;
+}
+
+int volume_listxattr(struct volume *v, const struct request *rq,
+		     struct inode *i, struct bytes *out)
 {
 	struct object obj;
-	int err = 0, has;
+	int err, has;
 
 	(void)v;
+	err = inode_refresh(i, rq);
+	if (!err)
+		err = kept_names(i, out);
+	if (err)
+		return err;
 	(void)pthread_mutex_lock(&i->lock);
 	obj = i->object;
 	has = i->remote && !i->unsaved && !i->directory;

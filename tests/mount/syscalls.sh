@@ -259,11 +259,76 @@ os.fdatasync(fd)
 check(os.getxattr("synced", "user.deltaglider.size"), b"1048580", "stored by fdatasync")
 os.close(fd)
 
-# Attributes of ours are read-only, others are not there.
+# Attributes of ours are as they are; what is set of them goes nowhere, so that
+# cp -a and rsync -X do not fail.
 names = os.listxattr("synced")
 check(all(n.startswith("user.deltaglider.") for n in names) and len(names) >= 5, True, "listxattr")
 refused(errno.ENODATA, os.getxattr, "synced", "user.other")
 refused(errno.ENODATA, os.getxattr, "synced", "user.deltaglider.other")
+os.setxattr("synced", "user.deltaglider.size", b"1")
+os.removexattr("synced", "user.deltaglider.size")
+check(os.getxattr("synced", "user.deltaglider.size"), b"1048580", "ours, after it was set")
+
+# Other extended attributes are kept, with whatever bytes.
+def others(path, **how):
+    return {n: os.getxattr(path, n, **how) for n in os.listxattr(path, **how)
+            if not n.startswith("user.deltaglider.")}
+
+
+blob = bytes(range(256))
+os.mkdir("xdir")
+write("xfile", b"content")
+for path in ("xfile", "xdir"):
+    os.setxattr(path, "user.blob", blob)
+    os.setxattr(path, "user.empty", b"")
+    os.setxattr(path, "user.\"odd\", \x01%41 {ä}", b"odd")
+    os.setxattr(path, "user.short", b"once")
+    os.setxattr(path, "user.short", b"twice", os.XATTR_REPLACE)
+    refused(errno.EEXIST, os.setxattr, path, "user.short", b"", os.XATTR_CREATE)
+    refused(errno.ENODATA, os.setxattr, path, "user.none", b"", os.XATTR_REPLACE)
+    refused(errno.ENODATA, os.removexattr, path, "user.none")
+    os.setxattr(path, "user.removed", b"x")
+    os.removexattr(path, "user.removed")
+    refused(errno.ENOSPC, os.setxattr, path, "user.large", bytes(1000))
+    refused(errno.ENOTSUP, os.setxattr, path, "system.posix_acl_access", bytes(28))
+    refused(errno.ENOTSUP, os.getxattr, path, "system.posix_acl_access")
+    check(others(path), {"user.blob": blob, "user.empty": b"", "user.short": b"twice",
+                         "user.\"odd\", \x01%41 {ä}": b"odd"}, "xattrs of " + path)
+if os.geteuid() == 0:
+    os.symlink("xfile", "xlink")
+    os.setxattr("xlink", "trusted.link", b"of the link", follow_symlinks=False)
+    check(others("xlink", follow_symlinks=False), {"trusted.link": b"of the link"}, "xattr of a link")
+    os.setxattr("xfile", "security.label", b"secret")
+    os.removexattr("xfile", "security.label")
+refused(errno.EPERM, os.setxattr, "xlink" if os.geteuid() == 0 else "xfile",
+        "user.x" if os.geteuid() == 0 else "trusted.x", b"", follow_symlinks=False)
+kept = others("xfile")
+fd = os.open("xunsaved", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"not stored yet")
+os.setxattr(fd, "user.early", b"bird")
+check(os.getxattr("xunsaved", "user.early"), b"bird", "of what is not stored yet")
+os.close(fd)
+check(others("xunsaved"), {"user.early": b"bird"}, "after it was stored")
+# Through all that can become of a file.
+os.chmod("xfile", 0o600)
+os.rename("xfile", "xmoved")
+check(others("xmoved"), kept, "after chmod and rename")
+with open("xmoved", "ab") as f:
+    f.write(b" and more")
+check(others("xmoved"), kept, "after it was written again")
+os.truncate("xmoved", 3)
+check(others("xmoved"), kept, "after truncate")
+os.rename("xdir", "xdir2")
+check(len(others("xdir2")), 4, "xattrs of a directory that was renamed")
+write("xdir2/file", b"x")
+os.mkdir("xhome")
+os.rename("xdir2", "xhome/xdir3")
+check(len(others("xhome/xdir3")), 4, "and moved")
+st = os.stat("xmoved")
+time.sleep(0.02)
+os.setxattr("xmoved", "user.short", b"3")
+check((os.stat("xmoved").st_mtime_ns == st.st_mtime_ns, os.stat("xmoved").st_ctime_ns > st.st_ctime_ns), (True, True),
+      "a new attribute changes the time of change alone")
 
 # Mappings.
 fd = os.open("mapped", os.O_RDWR | os.O_CREAT)
@@ -362,6 +427,36 @@ equal "$(stat -c %Y "$MNT/timed")" 1234567890
 equal "$(stat -c %y "$MNT/stat" | cut -c1-29)" "$(date -d @-1.5 '+%Y-%m-%d %H:%M:%S.500000000')"
 equal "$(stat -c %a "$MNT/masked")" 640
 missing "$MNT/never"
+equal "$(getfattr --absolute-names --only-values -n user.blob "$MNT/xmoved" | sha256sum)" \
+	"$(python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)))' | sha256sum)"
+equal "$(getfattr --absolute-names --only-values -n user.short "$MNT/xmoved")" 3
+equal "$(getfattr --absolute-names "$MNT/xhome/xdir3" | grep -c ^user)" 4
+equal "$(getfattr --absolute-names --only-values -n user.early "$MNT/xunsaved")" bird
+# A file of a series keeps its own when it becomes the reference of another.
+noise 300000 5 >"$WORK/x1"
+{ cat "$WORK/x1"; echo more; } >"$WORK/x2"
+mkdir "$MNT/series"
+cp "$WORK/x1" "$MNT/series/1"
+setfattr -n user.first -v one "$MNT/series/1"
+cp "$WORK/x2" "$MNT/series/2"
+setfattr -n user.second -v two "$MNT/series/2"
+equal "$(attribute "$MNT/series/2" storage)" delta
+remount_fs ''
+equal "$(getfattr --absolute-names --only-values -n user.first "$MNT/series/1")" one
+equal "$(getfattr --absolute-names --only-values -n user.second "$MNT/series/2")" two
+same "$WORK/x1" "$MNT/series/1"
+same "$WORK/x2" "$MNT/series/2"
+# Both ways with the tools.
+mkdir "$WORK/away"
+rsync -aX "$MNT/series/" "$WORK/away/" || fail 'rsync -X from the mount'
+rsync -aX "$WORK/away/" "$MNT/series2/" || fail 'rsync -X to the mount'
+equal "$(getfattr --absolute-names --only-values -n user.second "$MNT/series2/2")" two
+cp -a "$MNT/series/1" "$MNT/series2/copy"
+equal "$(getfattr --absolute-names --only-values -n user.first "$MNT/series2/copy")" one
+tar -C "$MNT" --xattrs -cf "$WORK/x.tar" xmoved
+tar -C "$MNT/series2" --xattrs -xf "$WORK/x.tar"
+equal "$(getfattr --absolute-names --only-values -n user.short "$MNT/series2/xmoved")" 3
+grep -q 'no room for the extended attribute user.large' "$WORK"/log.* || fail 'no line of it in the log'
 
 holds -p "$MNT/fifo"
 equal "$(stat -c %a "$MNT/fifo")" 640
@@ -393,6 +488,7 @@ refuses 'read-only' rm "$MNT/any"
 refuses 'read-only' mkdir "$MNT/newdir"
 refuses 'read-only' mv "$MNT/any" "$MNT/else"
 refuses 'read-only' chmod 600 "$MNT/any"
+refuses 'read-only' setfattr -n user.x -v x "$MNT/any"
 (cd "$MNT" && sha256sum --quiet -c "$WORK/sums")
 
 echo "== kernel options"

@@ -1,0 +1,76 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/inode.h"
+
+/* The keys that inodes stand for. */
+
+/* Under volume.lock: write `i`'s path and a '/' so that it ends at `end`. */
+static int path_back(const struct inode *i, char *start, char **end)
+{
+	for (; i->parent; i = i->parent) {
+		size_t len = strlen(i->name);
+
+		if ((size_t)(*end - start) < len + 1)
+			return -ENAMETOOLONG;
+		*--*end = '/';
+		*end -= len;
+		memcpy(*end, i->name, len);
+	}
+	return i == i->volume->root ? 0 : -ESTALE;
+}
+
+int key_of(struct volume *v, struct inode *dir, const char *name,
+	   struct key *out)
+{
+	size_t len = strlen(name), prefix = strlen(v->prefix), path;
+	char buf[STORE_KEY_MAX + 1], *p = buf + sizeof(buf);
+	int err;
+
+	(void)pthread_mutex_lock(&v->lock);
+	err = path_back(dir, buf, &p);
+	(void)pthread_mutex_unlock(&v->lock);
+	if (err)
+		return err;
+	path = (size_t)(buf + sizeof(buf) - p);
+	if (prefix + path + len > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	memcpy(out->text, v->prefix, prefix);
+	memcpy(out->text + prefix, p, path);
+	memcpy(out->text + prefix + path, name, len + 1);
+	return 0;
+}
+
+int key_slash(struct key *k)
+{
+	size_t len = strlen(k->text);
+
+	if (len + 1 > STORE_KEY_MAX)
+		return -ENAMETOOLONG;
+	k->text[len] = '/';
+	k->text[len + 1] = '\0';
+	return 0;
+}
+
+int key_of_inode(struct volume *v, struct inode *i, struct key *out)
+{
+	int err;
+
+	err = key_of(v, i, "", out);
+	if (!err && !i->directory)
+		out->text[strlen(out->text) - 1] = '\0';
+	return err;
+}
+
+const char *inode_label(struct inode *i, char out[LABEL_MAX])
+{
+	struct key key;
+
+	if (key_of_inode(i->volume, i, &key))
+		(void)snprintf(out, LABEL_MAX, "a removed file (inode %llu)",
+			       (unsigned long long)i->number);
+	else
+		memcpy(out, key.text, sizeof(key.text));
+	return out;
+}
