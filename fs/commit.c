@@ -305,7 +305,8 @@ static int put_file(struct commit *c, struct store_stat *st)
 	st->meta = meta;
 	(void)snprintf(st->content_type, sizeof(st->content_type), "%s",
 		       head.content_type ? head.content_type : "");
-	st->content_encoding[0] = '\0';
+	(void)snprintf(st->content_encoding, sizeof(st->content_encoding), "%s",
+		       head.content_encoding ? head.content_encoding : "");
 	return 0;
 }
 
@@ -359,12 +360,14 @@ static int stored(struct commit *c, const struct store_stat *st)
 	if (!st->etag[0]) /* what became of it the next commit finds out */
 		attempt_of(&i->attempt, c, &st->meta);
 	i->pages_valid = 1;
+	i->attr_waits = 0;
 	now = i->attr;
 	changed = !xattrs_equal(i->xattr, c->xattr);
 	(void)pthread_mutex_unlock(&i->lock);
 	names_changed(c->v, c->dir, c->name);
 	count(c, st);
 	remember(c, st);
+	inode_keep_meta(i, st);
 	if (c->promotes)
 		promote_after(c);
 	/* chmod and the like that came during the upload. */
@@ -372,7 +375,11 @@ static int stored(struct commit *c, const struct store_stat *st)
 		  now.uid != c->attr.uid || now.gid != c->attr.gid ||
 		  !attr_time_equal(&now.mtime, &c->attr.mtime) ||
 		  !attr_time_equal(&now.atime, &c->attr.atime);
-	return changed ? inode_commit_attr(i, &now) : 0;
+	if (changed && i->volume->conf.attr_delay_ms)
+		inode_defer_attr(i);
+	else if (changed)
+		return inode_commit_attr(i, &now);
+	return 0;
 }
 
 static void drop_delta(struct commit *c)

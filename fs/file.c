@@ -174,6 +174,7 @@ int volume_create(struct volume *v, const struct request *rq,
 		*out = had;
 	} else if (!err) {
 		*out = i;
+		directory_touched(c->parent);
 	} else if (!had) {
 		names_remove(v, i);
 	}
@@ -272,7 +273,9 @@ int handle_flush(struct handle *h)
 
 int handle_fsync(struct handle *h)
 {
-	return inode_commit(h->inode, COMMIT_NOW);
+	int err = inode_commit(h->inode, COMMIT_NOW);
+
+	return err ? err : inode_sync_attr(h->inode);
 }
 
 void inode_settle(struct inode *i)

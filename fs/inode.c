@@ -99,6 +99,7 @@ static void destroy(struct inode *dead)
 		(void)pthread_rwlock_destroy(&dead->data);
 		free(dead->name);
 		free(dead->xattr);
+		free(dead->kept);
 		free(dead);
 		dead = next;
 	}

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fs/defer.h"
 #include "fs/object.h"
 #include "fs/volume.h"
 #include "s3/meta.h"
@@ -59,6 +60,9 @@ struct inode {
 	uint64_t generation; /* of all below; see inode_changed() */
 	struct attr attr;
 	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
+	int attr_waits; /* both are newer than what the bucket has */
+	uint64_t attr_changes; /* by which that came about */
+	struct kept_meta *kept; /* see fs/defer.h; owned; or NULL */
 	uint64_t size; /* bytes, as stat shows */
 	int remote; /* `object` is what the bucket has under our name */
 	struct object object;
@@ -72,6 +76,11 @@ struct inode {
 	int pages_valid; /* the kernel's pages show `object` */
 	int marker; /* directory: its marker object exists */
 	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
+
+	/* Under defer.lock. */
+	int waiting;
+	struct inode *waiting_next;
+	uint64_t due_ms;
 };
 
 #define NAME_SLOTS 65536
@@ -96,6 +105,7 @@ struct volume {
 	int encoding_alone;
 	pthread_mutex_t wholes_lock;
 	struct whole *wholes; /* see fs/whole.h */
+	struct defer defer;
 	pthread_mutex_t stats_lock;
 	struct volume_stats stats;
 };
@@ -225,6 +235,14 @@ enum commit_when { COMMIT_NOW, COMMIT_UNLESS_EMPTY };
 MUST_CHECK int inode_commit(struct inode *i, enum commit_when when);
 /* The same with inode.commit held and the tree entered. */
 MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
+/*
+ * Put into what was stored with an object the attributes `a`, and the extended
+ * ones of the inode.  0; -ENOSPC; -ENOMEM.
+ */
+MUST_CHECK int inode_describe(struct inode *i, const struct attr *a,
+			       struct store_stat *st);
+/* To store it with the same; borrows from `st`. */
+void store_head_of(const struct store_stat *st, struct store_head *out);
 /*
  * Store the attributes of a file whose bytes are in the bucket, likewise: `a`,
  * and the extended ones of the inode.

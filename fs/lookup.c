@@ -169,9 +169,12 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		verdict = ANOTHER;
 		goto unlock;
 	}
-	if (inode_set_xattr(i, r->xattr))
+	if (!same)
+		i->attr_waits = 0; /* they were another version's */
+	if (!i->attr_waits && inode_set_xattr(i, r->xattr))
 		goto unlock; /* no memory: it is asked again */
-	i->attr = r->attr;
+	if (!i->attr_waits)
+		i->attr = r->attr;
 	i->marker = r->marker;
 	i->checked_ms = clock_ms();
 	inode_changed(i);

@@ -90,6 +90,7 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 	if (err)
 		goto leave;
 	names_changed(v, parent, name);
+	directory_touched(parent);
 	err = inode_of(v, parent, name, &r, out);
 leave:
 	tree_leave(parent);
@@ -132,6 +133,7 @@ static int make_small(struct volume *v, struct inode *parent, const char *name,
 	st.meta = meta;
 	object_read(&r->object, &st);
 	names_changed(v, parent, name);
+	directory_touched(parent);
 	return 0;
 }
 

@@ -31,6 +31,9 @@
 
 #define THREADS_MAX 64
 
+/* What rsync sets after the bytes waits for its rename. */
+#define ATTR_DELAY_MS 1000
+
 struct mounted {
 	const struct mount_request *rq;
 	struct options *options; /* the caller's, completed */
@@ -75,6 +78,7 @@ static int open_volume(struct mounted *m)
 		.encoders = 2,
 		.attr_timeout_ms = o->attr_timeout_ms,
 		.entry_timeout_ms = o->entry_timeout_ms,
+		.attr_delay_ms = ATTR_DELAY_MS,
 	};
 
 	return volume_new(&m->volume, &conf);

@@ -128,6 +128,7 @@ static int unlink_locked(struct volume *v, const struct request *rq,
 		choose_forget(parent, key.text);
 		names_remove(v, i);
 		names_changed(v, parent, name);
+		directory_touched(parent);
 	}
 	inode_went(i);
 	return err;
@@ -239,6 +240,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 	if (!err) {
 		names_remove(v, i);
 		names_changed(v, parent, name);
+		directory_touched(parent);
 	}
 	tree_leave(parent);
 	inode_unpin(i);

@@ -71,6 +71,8 @@ static int rename_done(struct volume *v, const struct rename *r,
 
 	err = names_add(v, r->to_parent, r->to, from);
 	names_changed(v, r->from_parent, r->from);
+	directory_touched(r->from_parent);
+	directory_touched(r->to_parent);
 	return err;
 }
 
@@ -87,47 +89,126 @@ static int rename_local(struct volume *v, const struct rename *r,
 		obj = e->to->object;
 		(void)pthread_mutex_unlock(&e->to->lock);
 	}
+	(void)pthread_mutex_lock(&e->from->lock);
+	e->from->attr.ctime = attr_now();
 	if (remote) {
-		(void)pthread_mutex_lock(&e->from->lock);
 		e->from->remote = 1;
 		e->from->object = obj;
-		inode_changed(e->from);
-		(void)pthread_mutex_unlock(&e->from->lock);
 	}
+	inode_changed(e->from);
+	(void)pthread_mutex_unlock(&e->from->lock);
 	return rename_done(v, r, e->from);
 }
 
+/* The version that is renamed, and what goes along with it. */
+struct moving {
+	struct object obj;
+	struct attr attr;
+	uint64_t change; /* of the attributes */
+	int waits; /* they are newer than the object's */
+	int made; /* something was copied to the new name */
+};
+
+static void look_at(struct inode *i, struct moving *m)
+{
+	(void)pthread_mutex_lock(&i->lock);
+	m->obj = i->object;
+	m->attr = i->attr;
+	m->change = i->attr_changes;
+	m->waits = i->attr_waits;
+	(void)pthread_mutex_unlock(&i->lock);
+	m->attr.ctime = attr_now();
+}
+
+/*
+ * The object's metadata with its new attributes, into `st`.  1; 0 where it is
+ * copied with what it has, so that another program's keeps the headers that we
+ * do not know of; or -errno.
+ */
+static int attributes_ride(struct volume *v, struct ends *e,
+			   const struct moving *m,
+			   const struct store_call *call, struct store_stat *st)
+{
+	struct store *s = v->conf.store;
+	int err;
+
+	if (!m->waits && m->obj.form == OBJECT_FOREIGN)
+		return 0;
+	if (!inode_kept_meta(e->from, m->obj.etag, st)) {
+		err = s->ops->head(s, e->from_key.text, call, st);
+		if (err)
+			return err;
+		if (strcmp(st->etag, m->obj.etag) != 0)
+			return -ESTALE;
+	}
+	err = inode_describe(e->from, &m->attr, st);
+	if (err == -ENOSPC && !m->waits)
+		return 0;
+	return err ? err : 1;
+}
+
+/*
+ * Was it the version that was meant?  Where the server does not look at the
+ * condition, the ETag of the copy tells, or the source, if it is the same yet.
+ */
+static int copied_right(struct volume *v, struct ends *e,
+			const struct moving *m, const struct store_stat *copied)
+{
+	struct store_call call = { 0 };
+	struct store_stat now;
+
+	if (v->caps.copy_if_match || !m->obj.etag[0] ||
+	    !strcmp(copied->etag, m->obj.etag))
+		return 0;
+	if (v->conf.store->ops->head(v->conf.store, e->from_key.text, &call,
+				     &now) ||
+	    strcmp(now.etag, m->obj.etag) != 0)
+		return -ESTALE;
+	return 0;
+}
+
 static int copy_once(struct volume *v, const struct rename *r, struct ends *e,
-		     struct store_stat *copied)
+		     struct moving *m, struct store_stat *copied)
 {
 	struct store_error error = { 0 };
 	struct store_call call = { .error = &error };
 	struct store *s = v->conf.store;
-	struct object obj;
-	int err;
+	struct store_stat st;
+	struct store_head head;
+	int err, rides;
 
-	(void)pthread_mutex_lock(&e->from->lock);
-	obj = e->from->object;
-	(void)pthread_mutex_unlock(&e->from->lock);
-	call.if_match = obj.etag[0] ? obj.etag : NULL;
-	call.if_absent = r->no_replace;
-	err = s->ops->copy(s, e->from_key.text, e->to_key.text, NULL, &call,
-			   copied);
+	look_at(e->from, m);
+	rides = attributes_ride(v, e, m, &call, &st);
+	err = rides < 0 ? rides : 0;
+	if (rides > 0)
+		store_head_of(&st, &head);
+	if (v->caps.copy_if_match && m->obj.etag[0])
+		call.if_match = m->obj.etag;
+	call.if_absent = r->no_replace && !m->made;
+	if (!err)
+		err = s->ops->copy(s, e->from_key.text, e->to_key.text,
+				   rides ? &head : NULL, &call, copied);
+	if (!err) {
+		m->made = 1;
+		err = copied_right(v, e, m, copied);
+	}
 	if (err && err != -ESTALE)
 		log_error("rename %s to %s: %s", e->from_key.text,
 			  e->to_key.text, reason(err, &error));
+	if (!err && !rides)
+		m->change = UINT64_MAX;
 	return err == -EFBIG ? -EXDEV : err;
 }
 
 static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
-		     struct store_stat *copied)
+		     struct moving *m, struct store_stat *copied)
 {
 	struct store_call call = { 0 };
 	struct store_stat st;
 	struct object now;
 	int err;
 
-	err = copy_once(v, r, e, copied);
+	err = copy_once(v, r, e, m, copied);
 	if (err != -ESTALE)
 		return err;
 	/* A rename moves whatever has the name now. */
@@ -138,7 +219,7 @@ static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
 	inode_set_object(e->from, &now);
 	e->from->pages_valid = 0;
 	(void)pthread_mutex_unlock(&e->from->lock);
-	return copy_once(v, r, e, copied);
+	return copy_once(v, r, e, m, copied);
 }
 
 /*
@@ -170,17 +251,22 @@ static int rename_remote(struct volume *v, const struct rename *r,
 			 struct ends *e)
 {
 	struct store_stat copied = { 0 };
+	struct moving m = { .made = 0 };
 	char was[STORE_ETAG_MAX];
 	struct object obj;
 	int err;
 
-	err = copy_file(v, r, e, &copied);
+	err = copy_file(v, r, e, &m, &copied);
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&e->from->lock);
 	memcpy(was, e->from->object.etag, sizeof(was));
 	memcpy(e->from->object.etag, copied.etag, sizeof(copied.etag));
 	e->from->checked_ms = clock_ms();
+	if (e->from->attr_changes == m.change) {
+		e->from->attr.ctime = m.attr.ctime;
+		e->from->attr_waits = 0;
+	}
 	inode_changed(e->from);
 	obj = e->from->object;
 	(void)pthread_mutex_unlock(&e->from->lock);

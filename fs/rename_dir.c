@@ -228,6 +228,8 @@ static int move_all(struct move *m, const struct rename *r)
 	if (!err)
 		err = names_add(m->v, r->to_parent, r->to, m->dir);
 	names_changed(m->v, r->from_parent, r->from);
+	directory_touched(r->from_parent);
+	directory_touched(r->to_parent);
 	(void)pthread_mutex_lock(&m->dir->lock);
 	marker = m->dir->marker;
 	(void)pthread_mutex_unlock(&m->dir->lock);

@@ -38,8 +38,7 @@ static void tell_catalogue(struct inode *i, const struct key *key,
 	inode_unpin(dir);
 }
 
-/* The metadata of the object as it is, with new attributes. */
-static int describe(struct inode *i, const struct attr *a,
+int inode_describe(struct inode *i, const struct attr *a,
 		    struct store_stat *st)
 {
 	struct object obj;
@@ -56,6 +55,61 @@ static int describe(struct inode *i, const struct attr *a,
 		err = -ENOSPC;
 	free(xattr);
 	return err ? err : object_fit(&st->meta, obj.form);
+}
+
+void store_head_of(const struct store_stat *st, struct store_head *out)
+{
+	out->content_type = st->content_type[0] ? st->content_type : NULL;
+	out->content_encoding =
+		st->content_encoding[0] ? st->content_encoding : NULL;
+	out->meta = &st->meta;
+}
+
+/*
+ * What the object was stored with, remembered or asked for.  It is remembered
+ * for what is ours alone, or where the server would tell us of another version:
+ * metadata of one must not get to the bytes of another.
+ */
+static int what_is_there(struct inode *i, const struct key *key,
+			 const struct store_call *call, struct store_stat *st)
+{
+	struct store *s = i->volume->conf.store;
+	char etag[STORE_ETAG_MAX];
+	int err;
+
+	(void)pthread_mutex_lock(&i->lock);
+	memcpy(etag, i->object.etag, sizeof(etag));
+	(void)pthread_mutex_unlock(&i->lock);
+	if ((i->directory || i->volume->caps.copy_if_match) &&
+	    inode_kept_meta(i, i->directory ? NULL : etag, st))
+		return 0;
+	err = s->ops->head(s, key->text, call, st);
+	if (err == -ENOENT && i->directory) {
+		err = directory_keep(i->volume, i);
+		if (!err)
+			err = s->ops->head(s, key->text, call, st);
+	}
+	return err;
+}
+
+static int read_nothing(void *arg, void *buf, size_t len, uint64_t off)
+{
+	(void)arg;
+	(void)buf;
+	(void)off;
+	return len ? -EIO : 0;
+}
+
+/* A marker has no bytes: it is as well written anew. */
+static int put_marker(struct volume *v, const struct key *key,
+		      const struct store_head *head, struct store_stat *out)
+{
+	struct store_source src = { .read = read_nothing };
+	struct store_error error = { 0 };
+	struct store_call call = { .error = &error };
+
+	return v->conf.store->ops->put(v->conf.store, key->text, &src, head,
+				       &call, out);
 }
 
 /*
@@ -79,23 +133,22 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	if (err == -ESTALE)
 		return 0; /* it has no name: nothing to keep them with */
 	if (!err)
-		err = s->ops->head(s, key.text, &call, &st);
-	if (err == -ENOENT && i->directory) {
-		err = directory_keep(v, i);
-		if (!err)
-			err = s->ops->head(s, key.text, &call, &st);
-	}
+		err = what_is_there(i, &key, &call, &st);
 	if (!err)
-		err = describe(i, a, &st);
+		err = inode_describe(i, a, &st);
 	if (err)
 		goto out;
-	head.content_type = st.content_type[0] ? st.content_type : NULL;
-	head.content_encoding =
-		st.content_encoding[0] ? st.content_encoding : NULL;
+	store_head_of(&st, &head);
 	call.if_match = st.etag[0] ? st.etag : NULL;
-	err = s->ops->copy(s, key.text, key.text, &head, &call, &copied);
+	if (i->directory)
+		err = put_marker(v, &key, &head, &copied);
+	else
+		err = s->ops->copy(s, key.text, key.text, &head, &call,
+				   &copied);
 	if (err)
 		goto out;
+	if (i->directory)
+		inode_keep_meta(i, &st);
 	(void)pthread_mutex_lock(&i->lock);
 	if (i->remote && !strcmp(i->object.etag, st.etag))
 		memcpy(i->object.etag, copied.etag, sizeof(copied.etag));
@@ -129,6 +182,10 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 		return 0; /* the commit takes them along */
 	if (i == i->volume->root)
 		return 0; /* the bucket itself: for as long as it is mounted */
+	if (i->volume->conf.attr_delay_ms) {
+		inode_defer_attr(i);
+		return 0;
+	}
 	err = inode_commit_attr(i, &after);
 	if (err) {
 		(void)pthread_mutex_lock(&i->lock);
@@ -159,8 +216,12 @@ static int set_xattr(struct inode *i, const struct xattr_change *c)
 	attr = i->attr;
 	waits = i->unsaved || (!i->directory && !i->remote);
 	(void)pthread_mutex_unlock(&i->lock);
-	if (!waits && i != i->volume->root)
-		err = inode_commit_attr(i, &attr);
+	if (!waits && i != i->volume->root) {
+		if (i->volume->conf.attr_delay_ms)
+			inode_defer_attr(i);
+		else
+			err = inode_commit_attr(i, &attr);
+	}
 	(void)pthread_mutex_lock(&i->lock);
 	if (err) {
 		i->xattr = before;
@@ -212,7 +273,8 @@ static int set_size(struct inode *i, const struct request *rq, uint64_t size,
 	if (size > INT64_MAX)
 		return -EFBIG;
 	if (size == now && commit)
-		return 0;
+		return set_attr(i, &(struct stat){ .st_mtim = attr_now() },
+				SET_MTIME);
 	err = inode_resize(i, rq, size);
 	if (!err && commit)
 		err = inode_commit_locked(i, COMMIT_NOW);

@@ -145,6 +145,8 @@ static void volume_rows(const struct volume_stats *s, struct localcache *c,
 	    "Errors told by close or fsync");
 	ADD("errors", "lost_at_release", COUNTER, s->lost_at_release,
 	    "Files not stored when their last handle went");
+	ADD("errors", "lost_attributes", COUNTER, s->lost_attributes,
+	    "Changes of attributes that could not be stored");
 	ADD("errors", "conflicts", COUNTER, s->conflicts,
 	    "Files that somebody else had replaced");
 	ADD("errors", "verify_failures", COUNTER, s->verify_failures,

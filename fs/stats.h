@@ -16,6 +16,7 @@ struct volume_stats {
 	uint64_t deltas_refused; /* encoded, but not worth keeping */
 	uint64_t commit_errors; /* close or fsync said so */
 	uint64_t lost_at_release; /* unsaved when the last handle went */
+	uint64_t lost_attributes; /* new ones that could not be stored */
 	uint64_t conflicts; /* somebody else's version was there */
 	uint64_t verify_failures; /* bytes that did not match their digest */
 	uint64_t unverified_bytes; /* read from objects without a digest */

@@ -51,14 +51,15 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	(void)pthread_cond_init(&v->gate_open, NULL);
 	(void)pthread_mutex_init(&v->wholes_lock, NULL);
 	(void)pthread_mutex_init(&v->stats_lock, NULL);
+	defer_init(&v->defer);
 	err = make_root(v);
-	if (err) {
-		free(v->prefix);
-		free(v);
-		return err;
-	}
-	*out = v;
-	return 0;
+	if (!err)
+		err = defer_start(v);
+	if (err)
+		volume_free(v);
+	else
+		*out = v;
+	return err;
 }
 
 uint64_t volume_entry_timeout_ms(const struct volume *v)
@@ -113,6 +114,7 @@ void volume_shutdown(struct volume *v)
 		}
 		inode_unpin(i);
 	}
+	defer_stop(v);
 }
 
 /* The kernel is gone and forgot nothing: let go of all that it knew. */
@@ -140,8 +142,11 @@ void volume_free(struct volume *v)
 {
 	if (!v)
 		return;
+	defer_stop(v);
+	defer_clear(v);
 	drop_all(v);
-	inode_forget(v, v->root, UINT64_MAX);
+	if (v->root)
+		inode_forget(v, v->root, UINT64_MAX);
 	(void)pthread_mutex_destroy(&v->stats_lock);
 	(void)pthread_mutex_destroy(&v->wholes_lock);
 	(void)pthread_cond_destroy(&v->gate_open);

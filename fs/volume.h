@@ -36,6 +36,7 @@ struct refs;
  *	inode.lock	(mutex) a file's attributes and version; short, so that
  *			stat(2) never waits for an upload
  *	volume.wholes_lock (mutex) which decoded files are shared; short
+ *	defer.lock	(mutex) whose attributes wait; short
  *	(inside refs)	the cache's own
  */
 struct volume;
@@ -56,6 +57,8 @@ struct volume_conf {
 	int read_only;
 	unsigned encoders; /* most files encoded at once */
 	uint64_t attr_timeout_ms;
+	uint64_t attr_delay_ms; /* new attributes of what is stored may wait so
+				 * long; 0: they are sent at once */
 	uint64_t entry_timeout_ms; /* of names; what is above the other counts
 				    * as that */
 };
@@ -142,8 +145,8 @@ struct change {
 
 /*
  * Set what `which` names from `want`.  Without a handle a new size is in the
- * bucket on return, as new attributes are unless the file has unsaved bytes,
- * which take them along.
+ * bucket on return; new attributes wait for attr_delay_ms, or for the commit if
+ * the file has unsaved bytes.
  */
 MUST_CHECK int volume_setattr(struct volume *v, const struct request *rq,
 			      struct inode *i, const struct change *c,
