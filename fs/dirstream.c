@@ -21,6 +21,7 @@ struct dirstream {
 	struct entry *list;
 	size_t n, cap;
 	size_t prefix; /* bytes of a key before the name */
+	struct listing *listing; /* while it is filled */
 	struct inode *warm[BATCH]; /* held: looked up ahead */
 	size_t warm_from, warm_to;
 };
@@ -61,12 +62,16 @@ static int on_entry(void *arg, const char *key, const struct store_stat *st,
 	const char *name = key + d->prefix;
 	size_t len = strlen(name);
 
-	(void)st;
+	int err;
+
 	if (is_prefix && len)
 		len--;
 	if (!usable(name, len))
 		return 0;
-	return add(d, name, len, is_prefix);
+	err = add(d, name, len, is_prefix);
+	if (!err && d->listing)
+		err = listing_add(d->listing, name, len, is_prefix ? NULL : st);
+	return err;
 }
 
 /* By name; a file before the directory of the same name, which it hides. */
@@ -155,12 +160,16 @@ static int fill(struct dirstream *d, const struct request *rq)
 	err = add_local(d);
 	if (err)
 		return err;
+	d->listing = listing_new(d->v); /* without it, it does without */
 	err = d->v->conf.store->ops->list(d->v->conf.store, &what, &call,
 					  on_entry, d);
 	if (err)
 		log_error("list %s: %s", key.text, reason(err, &error));
 	if (err)
 		return err;
+	if (d->listing)
+		listing_offer(d->dir, d->listing);
+	d->listing = NULL;
 	unique(d);
 	return hide_ours(d, rq);
 }
@@ -249,6 +258,7 @@ void dirstream_close(struct dirstream *d)
 	for (size_t i = 0; i < d->n; i++)
 		free(d->list[i].name);
 	free(d->list);
+	listing_free(d->listing);
 	inode_unpin(d->dir);
 	free(d);
 }

@@ -94,6 +94,7 @@ static void destroy(struct inode *dead)
 
 		pagefile_close(dead->spool);
 		catalogue_free(dead->catalogue);
+		listing_free(dead->listing);
 		(void)pthread_mutex_destroy(&dead->commit);
 		(void)pthread_mutex_destroy(&dead->lock);
 		(void)pthread_rwlock_destroy(&dead->data);
@@ -362,7 +363,18 @@ int names_is_superseded(struct volume *v, struct inode *i)
 
 void names_changed(struct volume *v, struct inode *dir, const char *name)
 {
-	atomic_fetch_add(&v->changes[slot_of(dir, name)], 1);
+	uint64_t now = atomic_fetch_add(&v->change_serial, 1) + 1, had;
+	atomic_uint_fast64_t *slot = &v->changes[slot_of(dir, name)];
+
+	had = atomic_load(slot);
+	while (had < now && !atomic_compare_exchange_weak(slot, &had, now))
+		;
+}
+
+uint64_t names_change_serial(struct volume *v, struct inode *dir,
+			     const char *name)
+{
+	return atomic_load(&v->changes[slot_of(dir, name)]);
 }
 
 uint64_t names_change_count(struct volume *v, struct inode *dir,

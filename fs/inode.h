@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/defer.h"
+#include "fs/listing.h"
 #include "fs/object.h"
 #include "fs/volume.h"
 #include "s3/meta.h"
@@ -76,6 +77,13 @@ struct inode {
 	int pages_valid; /* the kernel's pages show `object` */
 	int marker; /* directory: its marker object exists */
 	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
+	/* Of a directory: see fs/listing.h. */
+	struct listing *listing; /* owned; or NULL */
+	struct asked {
+		uint64_t since_ms, not_before_ms;
+		size_t count, pages;
+		int listing; /* somebody is at it */
+	} asked;
 
 	/* Under defer.lock. */
 	int waiting;
@@ -88,6 +96,7 @@ struct inode {
 struct volume {
 	struct volume_conf conf;
 	char *prefix;
+	struct timespec started;
 	struct store_caps caps;
 	struct inode *root;
 	atomic_uint_fast64_t next_number;
@@ -96,7 +105,8 @@ struct volume {
 	int move_under_way;
 	atomic_uint_fast64_t moves; /* of directories, so far */
 	struct inode *names[NAME_SLOTS];
-	/* Changed at every local change of a name: see fs/lookup.c. */
+	/* When a name was last changed here, as the number of that change. */
+	atomic_uint_fast64_t change_serial;
 	atomic_uint_fast64_t changes[NAME_SLOTS];
 	uint64_t n_inodes;
 	pthread_mutex_t gate; /* encoders: see fs/commit.c */
@@ -155,8 +165,12 @@ int names_is_superseded(struct volume *v, struct inode *i);
 
 /* Count a change of that name, so that a lookup under way starts over. */
 void names_changed(struct volume *v, struct inode *dir, const char *name);
+/* The number of the last one of it, and those of directories that moved. */
 uint64_t names_change_count(struct volume *v, struct inode *dir,
 			    const char *name);
+/* The number alone: at most volume.change_serial. */
+uint64_t names_change_serial(struct volume *v, struct inode *dir,
+			     const char *name);
 
 uint64_t clock_ms(void); /* monotonic, never 0 */
 void volume_count(struct volume *v, uint64_t *counter, uint64_t n);
@@ -240,7 +254,7 @@ MUST_CHECK int inode_commit_locked(struct inode *i, enum commit_when when);
  * ones of the inode.  0; -ENOSPC; -ENOMEM.
  */
 MUST_CHECK int inode_describe(struct inode *i, const struct attr *a,
-			       struct store_stat *st);
+			      struct store_stat *st);
 /* To store it with the same; borrows from `st`. */
 void store_head_of(const struct store_stat *st, struct store_head *out);
 /*

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/fetch.h"
@@ -77,12 +78,41 @@ static int take_first(void *arg, const char *key, const struct store_stat *st,
 	return 1;
 }
 
+/* One that is there because there are keys below it, and nothing else. */
+static void without_marker(struct volume *v, struct resolved *out)
+{
+	struct store_stat nothing = { .mtime = v->started };
+
+	*out = (struct resolved){ .directory = 1 };
+	read_attr(v, &nothing, out);
+}
+
+/* A directory that is there; its marker may be. */
+static int resolve_marker(struct volume *v, const struct request *rq,
+			  const struct key *slashed, struct resolved *out)
+{
+	struct store_call call = call_of(rq, NULL);
+	struct store_stat st;
+	int err;
+
+	err = v->conf.store->ops->head(v->conf.store, slashed->text, &call,
+				       &st);
+	if (err == -ENOENT) {
+		without_marker(v, out);
+		return 0;
+	}
+	if (err)
+		return err;
+	*out = (struct resolved){ .directory = 1, .marker = 1 };
+	read_attr(v, &st, out);
+	return 0;
+}
+
 /* A directory is a marker object, or any key below it. */
 static int resolve_directory(struct volume *v, const struct request *rq,
 			     const struct key *file, struct resolved *out)
 {
 	struct store_call call = call_of(rq, NULL);
-	struct store_stat st = { 0 };
 	struct store_list what = { .max = 1 };
 	struct first first = { { 0 } };
 	struct key key = *file;
@@ -98,18 +128,9 @@ static int resolve_directory(struct volume *v, const struct request *rq,
 		return err;
 	if (!err)
 		return -ENOENT;
-	*out = (struct resolved){ .directory = 1 };
-	if (!strcmp(first.key, key.text)) {
-		err = v->conf.store->ops->head(v->conf.store, key.text, &call,
-					       &st);
-		if (err && err != -ENOENT)
-			return err;
-		out->marker = !err;
-	}
-	read_attr(v, &st, out);
-	if (!out->marker)
-		out->attr.atime = out->attr.mtime = out->attr.ctime =
-			v->root->attr.mtime;
+	if (!strcmp(first.key, key.text))
+		return resolve_marker(v, rq, &key, out);
+	without_marker(v, out);
 	return 0;
 }
 
@@ -239,6 +260,48 @@ static int settle_known(struct volume *v, struct inode *i, int err,
 	return err ? err : -EAGAIN;
 }
 
+/* Of a version that is in memory, says a listing that it is there yet? */
+static int is_listed(struct inode *i, const struct listing_entry *e)
+{
+	int is;
+
+	(void)pthread_mutex_lock(&i->lock);
+	is = !i->directory && i->remote && e->etag[0] &&
+	     !strcmp(i->object.etag, e->etag) && i->object.stored == e->len;
+	if (is && i->checked_ms < e->since_ms)
+		i->checked_ms = e->since_ms;
+	(void)pthread_mutex_unlock(&i->lock);
+	return is;
+}
+
+/*
+ * What the bucket has under the name, by what a listing told if there is one.
+ * `i`, or NULL, is what is known of it: 1 if it is that yet.
+ */
+static int resolve_name(struct volume *v, const struct request *rq,
+			struct inode *dir, const char *name, struct inode *i,
+			struct resolved *out)
+{
+	struct listing_entry e;
+	struct key key;
+	int err;
+
+	err = key_of(v, dir, name, &key);
+	if (err)
+		return err == -ESTALE ? -ENOENT : err;
+	switch (listing_ask(v, rq, dir, name, &e)) {
+	case LISTED_NOTHING:
+		return -ENOENT;
+	case LISTED_FILE:
+		return i && is_listed(i, &e) ? 1 : resolve(v, rq, &key, out);
+	case LISTED_DIRECTORY:
+		err = key_slash(&key);
+		return err ? err : resolve_marker(v, rq, &key, out);
+	default:
+		return resolve(v, rq, &key, out);
+	}
+}
+
 /* One try; -EAGAIN if the name changed meanwhile. */
 static int lookup_once(struct volume *v, const struct request *rq,
 		       struct inode *dir, const char *name, struct inode **out)
@@ -246,18 +309,17 @@ static int lookup_once(struct volume *v, const struct request *rq,
 	struct inode *i = names_find(v, dir, name);
 	uint64_t count = names_change_count(v, dir, name), generation = 0;
 	struct resolved r;
-	struct key key;
 	int err = 0;
 
 	if (i && inode_fresh(i))
 		goto found;
 	if (i)
 		generation = inode_generation(i);
-	err = key_of(v, dir, name, &key);
-	if (err == -ESTALE)
-		err = -ENOENT;
-	if (!err)
-		err = resolve(v, rq, &key, &r);
+	err = resolve_name(v, rq, dir, name, i, &r);
+	if (err > 0) {
+		err = 0;
+		goto found;
+	}
 	if (!err && r.directory) {
 		err = name_hidden(v, rq, dir, name);
 		if (err > 0)
@@ -312,13 +374,21 @@ int lookup_pinned(struct volume *v, const struct request *rq,
 	return 0;
 }
 
-static int refresh_directory(struct volume *v, const struct request *rq,
-			     const struct key *slashed, struct resolved *r)
+/* By its name, as it is now.  -ESTALE if it has none. */
+static int resolve_inode(struct inode *i, const struct request *rq,
+			 struct resolved *out)
 {
-	struct key key = *slashed;
+	struct inode *dir;
+	char *name;
+	int err;
 
-	key.text[strlen(key.text) - 1] = '\0';
-	return resolve_directory(v, rq, &key, r);
+	err = names_where(i->volume, i, &dir, &name);
+	if (err)
+		return err;
+	err = resolve_name(i->volume, rq, dir, name, i, out);
+	free(name);
+	inode_unpin(dir);
+	return err;
 }
 
 int inode_sniff(struct inode *i, const struct request *rq)
@@ -365,19 +435,17 @@ int inode_refresh(struct inode *i, const struct request *rq)
 	struct volume *v = i->volume;
 	struct resolved r;
 	uint64_t generation;
-	struct key key;
 	unsigned opens;
 	int err;
 
 	if (inode_fresh(i))
 		return 0;
 	generation = inode_generation(i);
-	err = key_of_inode(v, i, &key);
+	err = resolve_inode(i, rq, &r);
 	if (err == -ESTALE)
 		return 0; /* without a name it is what its handles opened */
-	if (!err)
-		err = i->directory ? refresh_directory(v, rq, &key, &r)
-				   : resolve(v, rq, &key, &r);
+	if (err > 0)
+		return 0;
 	err = settle_known(v, i, err, &r, generation);
 	if (err != -ENOENT && err != -EAGAIN)
 		return err;

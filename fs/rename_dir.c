@@ -227,6 +227,8 @@ static int move_all(struct move *m, const struct rename *r)
 	err = forget_catalogues(m->v, m->dir);
 	if (!err)
 		err = names_add(m->v, r->to_parent, r->to, m->dir);
+	/* Whoever has asked for an old key does not trust that it is gone. */
+	atomic_fetch_add(&m->v->moves, 1);
 	names_changed(m->v, r->from_parent, r->from);
 	directory_touched(r->from_parent);
 	directory_touched(r->to_parent);

@@ -13,6 +13,7 @@ static int make_root(struct volume *v)
 	struct timespec now = attr_now();
 	int err;
 
+	v->started = now;
 	err = inode_new(v, 1, &v->root);
 	if (err)
 		return err;
