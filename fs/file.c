@@ -238,17 +238,12 @@ static int lock_spool(struct inode *i, const struct request *rq)
 	}
 }
 
-ssize_t handle_write(struct handle *h, const struct request *rq,
-		     const void *buf, size_t len, uint64_t off)
+/* With the spool locked, which is let go of. */
+static ssize_t write_and_unlock(struct inode *i, const void *buf, size_t len,
+				uint64_t off)
 {
-	struct inode *i = h->inode;
 	int err;
 
-	err = lock_spool(i, rq);
-	if (err)
-		return err;
-	if (h->flags & O_APPEND)
-		off = pagefile_length(i->spool);
 	err = pagefile_pwrite(i->spool, buf, len, off);
 	if (err && (!i->torn || off < i->torn_off)) {
 		i->torn = err;
@@ -261,6 +256,27 @@ ssize_t handle_write(struct handle *h, const struct request *rq,
 	inode_touched(i, pagefile_length(i->spool));
 	(void)pthread_rwlock_unlock(&i->data);
 	return err ? err : (ssize_t)len;
+}
+
+ssize_t handle_write(struct handle *h, const struct request *rq,
+		     const void *buf, size_t len, uint64_t off)
+{
+	struct inode *i = h->inode;
+	int err = lock_spool(i, rq);
+
+	if (err)
+		return err;
+	if (h->flags & O_APPEND)
+		off = pagefile_length(i->spool);
+	return write_and_unlock(i, buf, len, off);
+}
+
+ssize_t handle_write_page(struct handle *h, const struct request *rq,
+			  const void *buf, size_t len, uint64_t off)
+{
+	int err = lock_spool(h->inode, rq);
+
+	return err ? err : write_and_unlock(h->inode, buf, len, off);
 }
 
 int handle_flush(struct handle *h)

@@ -383,7 +383,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		control_write(req, context(req), ino, buf, size);
 		return;
 	}
-	n = handle_write(handle_at(fi), &rq, buf, size, (uint64_t)off);
+	n = fi->writepage ? handle_write_page(handle_at(fi), &rq, buf, size,
+					      (uint64_t)off)
+			  : handle_write(handle_at(fi), &rq, buf, size,
+					 (uint64_t)off);
 	if (n < 0)
 		fail(req, (int)n);
 	else

@@ -201,6 +201,13 @@ MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
 				const void *buf, size_t len, uint64_t off);
 
 /*
+ * The same of a page that was changed through a mapping: it has its place, with
+ * O_APPEND too.
+ */
+MUST_CHECK ssize_t handle_write_page(struct handle *h, const struct request *rq,
+				     const void *buf, size_t len, uint64_t off);
+
+/*
  * close(2) of one descriptor that was open for writing: store what is unsaved,
  * but leave an empty file to the last close, because a shell's "> file" closes a copy of its
  * descriptor before it writes.  On error the bytes stay, to be tried again.
