@@ -378,6 +378,84 @@ int pagefile_truncate(struct pagefile *f, uint64_t len)
 	return 0;
 }
 
+int pagefile_reserve(struct pagefile *f, uint64_t off, uint64_t len)
+{
+	if (off > PAGEFILE_MAX || len > PAGEFILE_MAX - off)
+		return -EFBIG;
+	for (uint64_t end = off + len; off < end;) {
+		uint64_t page = off / PAGEFILE_PAGE;
+		uint64_t next = (page + 1) * PAGEFILE_PAGE;
+		int err;
+
+		if (next > end)
+			next = end;
+		err = room_ensure(f, page,
+				  (uint32_t)(next - page * PAGEFILE_PAGE));
+		if (err)
+			return err;
+		off = next;
+	}
+	return 0;
+}
+
+/* `n` bytes of a page become zeros. */
+static int page_zero(struct pagefile *f, uint64_t page, uint32_t at, uint32_t n)
+{
+	uint32_t have = page_len(f, page);
+	struct page *p;
+	int err;
+
+	if (have <= at)
+		return 0;
+	if (!at && n >= have) {
+		if (buffer_holds(f, page))
+			buffer_drop(f);
+		p = pagetable_touch(&f->table, page);
+		if (!p)
+			return -ENOMEM;
+		p->len = 0;
+		return 0;
+	}
+	err = buffer_load(f, page);
+	if (err)
+		return err;
+	if (n > have - at)
+		n = have - at;
+	memset(f->buffer + at, 0, n);
+	f->buffer_state = DIRTY;
+	return 0;
+}
+
+int pagefile_zero(struct pagefile *f, uint64_t off, uint64_t len)
+{
+	int err = 0;
+
+	if (off >= f->len)
+		return 0;
+	if (len > f->len - off)
+		len = f->len - off;
+	while (len && !err) {
+		uint32_t at = (uint32_t)(off % PAGEFILE_PAGE);
+		uint64_t n = PAGEFILE_PAGE - at;
+
+		if (n > len)
+			n = len;
+		err = page_zero(f, off / PAGEFILE_PAGE, at, (uint32_t)n);
+		off += n;
+		len -= n;
+	}
+	return err;
+}
+
+uint64_t pagefile_seek(const struct pagefile *f, uint64_t off, int hole)
+{
+	uint64_t page = off / PAGEFILE_PAGE;
+
+	while (off < f->len && !page_len(f, page) != !!hole)
+		off = ++page * PAGEFILE_PAGE;
+	return off < f->len ? off : f->len;
+}
+
 int pagefile_settle(struct pagefile *f)
 {
 	int err = buffer_flush(f);

@@ -58,6 +58,25 @@ MUST_CHECK int pagefile_pwrite(struct pagefile *f, const void *buf, size_t len,
 MUST_CHECK int pagefile_truncate(struct pagefile *f, uint64_t len);
 
 /*
+ * Set disk aside for a range, so that writing to it does not fail for want of
+ * it; the length stays.  0; -ENOSPC; -EFBIG; -ENOMEM.
+ */
+MUST_CHECK int pagefile_reserve(struct pagefile *f, uint64_t off, uint64_t len);
+
+/*
+ * Zeros in a range, of which what is past the end does not matter.  Whole pages
+ * become holes, whose disk stays set aside until they are cut off.  0; -ENOSPC;
+ * -ENOMEM; -EBADMSG; -EIO.
+ */
+MUST_CHECK int pagefile_zero(struct pagefile *f, uint64_t off, uint64_t len);
+
+/*
+ * The first offset from `off` on, which lies within the file, that is in a page
+ * with data or, with `hole`, in one without; the length if there is none.
+ */
+uint64_t pagefile_seek(const struct pagefile *f, uint64_t off, int hole);
+
+/*
  * Seal what is still in memory in the clear and free that memory: for a file
  * that will not be written for a while.  0; -ENOMEM or -EIO, and it stays.
  */

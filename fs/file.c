@@ -220,8 +220,7 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 	return err ? err : (ssize_t)len;
 }
 
-/* The spool, with inode.data held for writing if 0 is returned. */
-static int lock_spool(struct inode *i, const struct request *rq)
+int inode_lock_spool(struct inode *i, const struct request *rq)
 {
 	for (;;) {
 		int err;
@@ -262,7 +261,7 @@ ssize_t handle_write(struct handle *h, const struct request *rq,
 		     const void *buf, size_t len, uint64_t off)
 {
 	struct inode *i = h->inode;
-	int err = lock_spool(i, rq);
+	int err = inode_lock_spool(i, rq);
 
 	if (err)
 		return err;
@@ -274,9 +273,14 @@ ssize_t handle_write(struct handle *h, const struct request *rq,
 ssize_t handle_write_page(struct handle *h, const struct request *rq,
 			  const void *buf, size_t len, uint64_t off)
 {
-	int err = lock_spool(h->inode, rq);
+	int err = inode_lock_spool(h->inode, rq);
 
 	return err ? err : write_and_unlock(h->inode, buf, len, off);
+}
+
+struct inode *handle_inode(struct handle *h)
+{
+	return h->inode;
 }
 
 int handle_flush(struct handle *h)

@@ -235,6 +235,9 @@ MUST_CHECK int inode_of(struct volume *v, struct inode *dir, const char *name,
 			const struct resolved *r, struct inode **out);
 
 /* file.c */
+struct inode *handle_inode(struct handle *h); /* borrowed */
+/* The spool, with inode.data held for writing if 0 is returned. */
+MUST_CHECK int inode_lock_spool(struct inode *i, const struct request *rq);
 /* The whole content in the spool; caller holds inode.commit. */
 MUST_CHECK int inode_copy_up(struct inode *i, const struct request *rq);
 MUST_CHECK int inode_new_spool(struct inode *i, struct pagefile **out);

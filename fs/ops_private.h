@@ -104,6 +104,13 @@ void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	      struct fuse_file_info *fi);
 void dir_read_plus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		   struct fuse_file_info *fi);
+void range_allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
+		    off_t len, struct fuse_file_info *fi);
+void range_seek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+		struct fuse_file_info *fi);
+void range_copy(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+		struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+		struct fuse_file_info *fi_out, size_t len, int flags);
 void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
 void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name,

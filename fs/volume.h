@@ -217,6 +217,32 @@ MUST_CHECK ssize_t handle_write_page(struct handle *h, const struct request *rq,
 MUST_CHECK int handle_flush(struct handle *h);
 MUST_CHECK int handle_fsync(struct handle *h);
 
+/*
+ * fallocate(2), but for the modes that move bytes: -EOPNOTSUPP.  Space is set
+ * aside until the file is stored.
+ */
+struct allocation {
+	int mode;
+	uint64_t off, len;
+};
+MUST_CHECK int handle_allocate(struct handle *h, const struct request *rq,
+			       const struct allocation *a);
+
+/* lseek(2) for SEEK_DATA or, with `hole`, SEEK_HOLE.  0 or -ENXIO. */
+MUST_CHECK int handle_seek(struct handle *h, uint64_t off, int hole,
+			   uint64_t *out);
+
+/*
+ * Copy from one to another; they may be the same if the ranges do not meet.
+ * The number of bytes, which may be fewer and is 0 at the end; or -errno.
+ */
+struct copying {
+	struct handle *from, *to;
+	uint64_t from_off, to_off, len;
+};
+MUST_CHECK ssize_t handle_copy(const struct request *rq,
+			       const struct copying *c);
+
 /* The last one: store what is left, free `h` whatever comes of it. */
 void handle_release(struct handle *h);
 
