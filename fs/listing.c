@@ -16,6 +16,7 @@ struct seen {
 	size_t name; /* in text, with its NUL */
 	size_t etag; /* the same */
 	uint64_t len;
+	struct timespec written;
 	int directory;
 };
 
@@ -79,8 +80,10 @@ int listing_add(struct listing *l, const char *name, size_t len,
 				   st ? strlen(st->etag) + 1 : 1);
 	if (err)
 		return err;
-	if (st)
+	if (st) {
 		s->len = st->len;
+		s->written = st->mtime;
+	}
 	l->n++;
 	return 0;
 }
@@ -155,6 +158,7 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
 	(void)strncpy(out->etag, text_at(l, s->etag), sizeof(out->etag) - 1);
 	out->etag[sizeof(out->etag) - 1] = '\0';
 	out->len = s->len;
+	out->written = s->written;
 	return LISTED_FILE;
 }
 

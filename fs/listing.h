@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "crypto/bytes.h"
 
@@ -40,6 +41,7 @@ enum listing_says {
 struct listing_entry {
 	char etag[136]; /* of a file; STORE_ETAG_MAX */
 	uint64_t len; /* bytes stored */
+	struct timespec written; /* by the store's clock */
 	uint64_t since_ms; /* when that was true; clock_ms() */
 };
 

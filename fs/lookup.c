@@ -266,8 +266,11 @@ static int is_listed(struct inode *i, const struct listing_entry *e)
 	int is;
 
 	(void)pthread_mutex_lock(&i->lock);
-	is = !i->directory && i->remote && e->etag[0] &&
-	     !strcmp(i->object.etag, e->etag) && i->object.stored == e->len;
+	is = !i->directory && i->remote &&
+	     (i->volume->caps.etag_of_write
+		      ? e->etag[0] && !strcmp(i->object.etag, e->etag)
+		      : object_is_listed(&i->object, e->etag, e->len,
+					 &e->written));
 	if (is && i->checked_ms < e->since_ms)
 		i->checked_ms = e->since_ms;
 	(void)pthread_mutex_unlock(&i->lock);

@@ -84,6 +84,45 @@ static int read_bsdiff(struct object *out, const struct meta *m)
 	return 0;
 }
 
+/* A second that is over: nothing else can have been written in it. */
+#define SETTLED_S 2
+
+static void set_written(struct object *o, const struct store_stat *st)
+{
+	o->written = (struct timespec){ 0 };
+	o->written_by = !st->mtime.tv_sec;
+	if (o->written_by)
+		o->written.tv_sec = st->date_s;
+	else if (st->date_s - st->mtime.tv_sec >= SETTLED_S)
+		o->written = (struct timespec){ st->mtime.tv_sec, -1 };
+}
+
+void object_rewritten(struct object *o, const struct store_stat *st)
+{
+	memcpy(o->etag, st->etag, sizeof(o->etag));
+	o->written = (struct timespec){ .tv_sec = st->date_s };
+	o->written_by = 1;
+}
+
+int object_is_listed(struct object *o, const char *etag, uint64_t len,
+		     const struct timespec *written)
+{
+	if (!etag[0] || strcmp(o->etag, etag) != 0 || o->stored != len ||
+	    !o->written.tv_sec)
+		return 0;
+	if (o->written_by) {
+		if (written->tv_sec > o->written.tv_sec)
+			return 0;
+	} else if (written->tv_sec != o->written.tv_sec ||
+		   (o->written.tv_nsec >= 0 &&
+		    written->tv_nsec != o->written.tv_nsec)) {
+		return 0;
+	}
+	o->written = *written;
+	o->written_by = 0;
+	return 1;
+}
+
 void object_read(struct object *out, const struct store_stat *st)
 {
 	char codec[META_VALUE_MAX], tool[META_VALUE_MAX];
@@ -95,6 +134,7 @@ void object_read(struct object *out, const struct store_stat *st)
 				.size = st->len,
 				.has_size = 1 };
 	memcpy(out->etag, st->etag, sizeof(out->etag));
+	set_written(out, st);
 	if (meta_get(m, "dg-codec", codec, sizeof(codec)))
 		codec[0] = '\0';
 	if (!strcmp(codec, "bsdiff") && !read_bsdiff(out, m))

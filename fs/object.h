@@ -32,6 +32,14 @@ enum object_form {
 struct object {
 	enum object_form form;
 	char etag[STORE_ETAG_MAX];
+	/*
+	 * When it was written, by the store's clock: a time, of which only the
+	 * seconds are known if tv_nsec is -1; or, of a write of ours, the time by
+	 * which it was.  All zero: not known well enough to tell two versions
+	 * apart that have the same ETag.
+	 */
+	struct timespec written;
+	int written_by;
 	uint64_t stored; /* bytes of the object */
 	uint64_t size; /* bytes of the file */
 	int has_size; /* 0: a delta that lost its metadata; see its container */
@@ -46,6 +54,16 @@ static inline int object_is_delta(const struct object *o)
 {
 	return o->form == OBJECT_DELTA || o->form == OBJECT_BSDIFF;
 }
+
+/* It was written anew with the same bytes: what the store said of that. */
+void object_rewritten(struct object *o, const struct store_stat *st);
+
+/*
+ * Is it the version that a listing shows with this ETag, length and time of its
+ * writing?  If so, that time is remembered.
+ */
+int object_is_listed(struct object *o, const char *etag, uint64_t len,
+		     const struct timespec *written);
 
 /* Never fails: what is malformed is as if it were missing. */
 void object_read(struct object *out, const struct store_stat *st);

@@ -261,7 +261,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 		return err;
 	(void)pthread_mutex_lock(&e->from->lock);
 	memcpy(was, e->from->object.etag, sizeof(was));
-	memcpy(e->from->object.etag, copied.etag, sizeof(copied.etag));
+	object_rewritten(&e->from->object, &copied);
 	e->from->checked_ms = clock_ms();
 	if (e->from->attr_changes == m.change) {
 		e->from->attr.ctime = m.attr.ctime;

@@ -95,7 +95,8 @@ static struct inode *find_path(struct volume *v, struct inode *dir,
 }
 
 /* The version is the same; its ETag need not be. */
-static void tell_inode(struct move *m, const char *rest, const char *etag)
+static void tell_inode(struct move *m, const char *rest,
+		       const struct store_stat *st)
 {
 	struct inode *i = find_path(m->v, m->dir, rest);
 
@@ -103,7 +104,7 @@ static void tell_inode(struct move *m, const char *rest, const char *etag)
 		return;
 	(void)pthread_mutex_lock(&i->lock);
 	if (i->remote && !i->directory)
-		memcpy(i->object.etag, etag, STORE_ETAG_MAX);
+		object_rewritten(&i->object, st);
 	(void)pthread_mutex_unlock(&i->lock);
 	inode_unpin(i);
 }
@@ -140,7 +141,7 @@ static int copy_key(void *arg, size_t k)
 		return err == -EFBIG ? -EXDEV : err;
 	}
 	m->keys.v[k].copied = 1;
-	tell_inode(m, m->keys.v[k].rest, st.etag);
+	tell_inode(m, m->keys.v[k].rest, &st);
 	return 0;
 }
 

@@ -151,7 +151,7 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 		inode_keep_meta(i, &st);
 	(void)pthread_mutex_lock(&i->lock);
 	if (i->remote && !strcmp(i->object.etag, st.etag))
-		memcpy(i->object.etag, copied.etag, sizeof(copied.etag));
+		object_rewritten(&i->object, &copied);
 	i->checked_ms = clock_ms();
 	inode_changed(i);
 	now = i->object;

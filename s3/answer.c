@@ -281,6 +281,14 @@ static void header_copy(char *out, size_t cap, const struct http_answer *http,
 	(void)snprintf(out, cap, "%s", value != NULL ? value : "");
 }
 
+int64_t s3_answer_date(const struct http_answer *http)
+{
+	const char *date = http_header(http, "date");
+	struct timespec ts;
+
+	return date != NULL && date_http(&ts, date) == 0 ? ts.tv_sec : 0;
+}
+
 void s3_stat_parse(struct store_stat *out, const struct http_answer *http)
 {
 	const char *etag = http_header(http, "etag");
@@ -291,6 +299,7 @@ void s3_stat_parse(struct store_stat *out, const struct http_answer *http)
 	/* Without a time that we can read it is 1970. */
 	if (modified == NULL || date_http(&out->mtime, modified) != 0)
 		out->mtime = (struct timespec){ 0, 0 };
+	out->date_s = s3_answer_date(http);
 	header_copy(out->content_type, sizeof(out->content_type), http,
 		    "content-type");
 	header_copy(out->content_encoding, sizeof(out->content_encoding), http,

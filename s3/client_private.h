@@ -97,6 +97,8 @@ int s3_again(const struct store_call *call, int cause, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* What the headers say of the object, but for its length. */
+/* The server's clock as it answered, in seconds; 0 if it does not say. */
+int64_t s3_answer_date(const struct http_answer *http);
 void s3_stat_parse(struct store_stat *out, const struct http_answer *http);
 
 /* Hex SHA-256 of a part of a source.  0, -EINTR, -ENOMEM, the source's. */

@@ -41,6 +41,7 @@ struct store {
 struct store_stat {
 	uint64_t len; /* bytes stored */
 	struct timespec mtime; /* when it was written, by the store's clock */
+	int64_t date_s; /* that clock at the answer, seconds; 0: not known */
 	char etag[STORE_ETAG_MAX]; /* "" if the store gave none */
 	char content_type[STORE_TYPE_MAX]; /* not in listings */
 	char content_encoding[STORE_TYPE_MAX]; /* not in listings */
@@ -121,6 +122,8 @@ struct store_caps {
 	int complete_if_absent, complete_if_match; /* multipart */
 	int remove_if_match;
 	int copy_if_match, copy_if_absent;
+	/* Every write has an ETag of its own, also of the same bytes. */
+	int etag_of_write;
 };
 
 /* Requests by kind, counted at the wire: a retry counts again. */
@@ -152,8 +155,9 @@ struct store_ops {
 	/*
 	 * Replace the object as a whole, or leave it as it was.  On return 0
 	 * the bytes are durable.  In parts where `len` asks for it.  `out`
-	 * (may be NULL) gets `len` and `etag` only; that is "" where the store
-	 * gives none, or where by then somebody else has replaced the object.
+	 * (may be NULL) gets `len`, `etag` and `date_s` only; the ETag is ""
+	 * where the store gives none, or where by then somebody else has
+	 * replaced the object.
 	 */
 	int (*put)(struct store *s, const char *key,
 		   const struct store_source *src,
@@ -163,7 +167,7 @@ struct store_ops {
 	/*
 	 * Copy on the server; `from` and `to` may be equal.  With `head`, the
 	 * copy has that instead of the source's.  if_match is the source's.
-	 * `out` (may be NULL) gets `etag` only.
+	 * `out` (may be NULL) gets `etag` and `date_s` only.
 	 */
 	int (*copy)(struct store *s, const char *from, const char *to,
 		    const struct store_head *head,

@@ -103,6 +103,7 @@ static int put_once(struct s3 *s, const char *key,
 	if (out != NULL) {
 		out->len = src->len;
 		memcpy(out->etag, st.etag, sizeof(out->etag));
+		out->date_s = st.date_s;
 	}
 	s3_answer_clear(&answer);
 	return 0;
@@ -161,8 +162,10 @@ static int copy_send(struct s3 *s, struct s3_request *req,
 			 answer.body.len);
 	if (rc != 0)
 		rc = s3_refused_late(s, req, &answer, call);
-	else if (out != NULL)
+	if (rc == 0 && out != NULL) {
 		memcpy(out->etag, etag, sizeof(out->etag));
+		out->date_s = s3_answer_date(&answer.http);
+	}
 	s3_answer_clear(&answer);
 	return rc;
 }
