@@ -67,10 +67,13 @@ static int content_follow(struct inode *i, const struct store_call *call)
 	(void)pthread_mutex_lock(&i->lock);
 	if (i->remote && now.has_digest && i->object.has_digest &&
 	    now.size == i->object.size &&
-	    !memcmp(now.digest, i->object.digest, DIGEST_LEN))
+	    !memcmp(now.digest, i->object.digest, DIGEST_LEN)) {
 		inode_set_object(i, &now);
-	else
+		i->attr_unseen = 1;
+		i->checked_ms = 0;
+	} else {
 		err = strcmp(now.etag, i->object.etag) != 0 ? -ESTALE : 0;
+	}
 	(void)pthread_mutex_unlock(&i->lock);
 	return err;
 }

@@ -63,6 +63,7 @@ struct inode {
 	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
 	int attr_waits; /* both are newer than what the bucket has */
 	uint64_t attr_changes; /* by which that came about */
+	int attr_unseen; /* `object` is a newer one, and may have others */
 	struct kept_meta *kept; /* see fs/defer.h; owned; or NULL */
 	uint64_t size; /* bytes, as stat shows */
 	int remote; /* `object` is what the bucket has under our name */
@@ -191,6 +192,8 @@ uint64_t inode_generation(struct inode *i);
 int xattr_is_ours(const char *name); /* user.deltaglider.* */
 /* Its extended attributes are `text` now, "" for none; under inode.lock. */
 MUST_CHECK int inode_set_xattr(struct inode *i, const char *text);
+/* All of its attributes are what was stored with `st`; under inode.lock. */
+MUST_CHECK int inode_take_attr(struct inode *i, const struct store_stat *st);
 /* A copy of them for free(), or NULL: none.  0 or -ENOMEM. */
 MUST_CHECK int inode_copy_xattr(struct inode *i, char **out);
 

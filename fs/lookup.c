@@ -61,6 +61,15 @@ static void read_attr(struct volume *v, const struct store_stat *st,
 		out->xattr[0] = '\0';
 }
 
+int inode_take_attr(struct inode *i, const struct store_stat *st)
+{
+	struct resolved r = { .directory = i->directory };
+
+	read_attr(i->volume, st, &r);
+	i->attr = r.attr;
+	return inode_set_xattr(i, r.xattr);
+}
+
 struct first {
 	char key[STORE_KEY_MAX + 1];
 };
@@ -196,6 +205,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		goto unlock; /* no memory: it is asked again */
 	if (!i->attr_waits)
 		i->attr = r->attr;
+	i->attr_unseen = 0;
 	i->marker = r->marker;
 	i->checked_ms = clock_ms();
 	inode_changed(i);
@@ -266,7 +276,7 @@ static int is_listed(struct inode *i, const struct listing_entry *e)
 	int is;
 
 	(void)pthread_mutex_lock(&i->lock);
-	is = !i->directory && i->remote &&
+	is = !i->directory && i->remote && !i->attr_unseen &&
 	     (i->volume->caps.etag_of_write
 		      ? e->etag[0] && !strcmp(i->object.etag, e->etag)
 		      : object_is_listed(&i->object, e->etag, e->len,

@@ -76,6 +76,7 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 		 struct inode **out)
 {
 	struct resolved r = { .directory = 1, .marker = 1 };
+	struct listing *nothing = listing_new(v);
 	struct key key;
 	int err;
 
@@ -92,7 +93,13 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 	names_changed(v, parent, name);
 	directory_touched(parent);
 	err = inode_of(v, parent, name, &r, out);
+	/* It was just looked up and not there: so there is nothing in it. */
+	if (!err && nothing) {
+		listing_offer(*out, nothing);
+		nothing = NULL;
+	}
 leave:
+	listing_free(nothing);
 	tree_leave(parent);
 	return err;
 }

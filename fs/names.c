@@ -227,6 +227,8 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		err = lookup_pinned(v, rq, parent, name, &i);
 	if (err)
 		return err;
+	/* New attributes of it must not be sent when it is gone. */
+	(void)pthread_mutex_lock(&i->commit);
 	tree_enter(parent);
 	err = i->directory ? key_of(v, parent, name, &key) : -ENOTDIR;
 	if (!err)
@@ -243,6 +245,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		directory_touched(parent);
 	}
 	tree_leave(parent);
+	(void)pthread_mutex_unlock(&i->commit);
 	inode_unpin(i);
 	return err;
 }

@@ -218,8 +218,10 @@ static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
 	(void)pthread_mutex_lock(&e->from->lock);
 	inode_set_object(e->from, &now);
 	e->from->pages_valid = 0;
+	if (!e->from->attr_waits)
+		err = inode_take_attr(e->from, &st);
 	(void)pthread_mutex_unlock(&e->from->lock);
-	return copy_once(v, r, e, m, copied);
+	return err ? err : copy_once(v, r, e, m, copied);
 }
 
 /*
@@ -309,11 +311,16 @@ static int rename_tree(struct volume *v, const struct request *rq,
 {
 	int err;
 
+	/* As of one that is removed: see volume_rmdir(). */
+	if (e->to)
+		(void)pthread_mutex_lock(&e->to->commit);
 	tree_move_begin(e->from);
 	err = find_keys(v, r, e);
 	if (!err)
 		err = rename_directory(v, rq, r, e->from, e->to);
 	tree_move_end(e->from);
+	if (e->to)
+		(void)pthread_mutex_unlock(&e->to->commit);
 	return err;
 }
 

@@ -23,6 +23,7 @@ import threading
 libc = ctypes.CDLL(None, use_errno=True)
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 LARGEST = 400000
+LOG = os.environ.get("EXERCISER_LOG")  # where all is written to, a file a thread
 MAPS = os.environ.get("EXERCISER_MMAP", "1") == "1"
 
 
@@ -60,6 +61,7 @@ class Worker:
         self.pool = random.Random("%s/%d/bytes" % (seed, k)).randbytes(1 << 20)
         self.fds = []  # [mount's, model's, flags]
         self.log = []
+        self.all = open("%s.%d" % (LOG, k), "w") if LOG else None
         self.error = None
         for root in self.roots:
             os.makedirs(root, exist_ok=True)
@@ -91,6 +93,8 @@ class Worker:
                 got.append(("fails", errno.errorcode.get(e.errno, e.errno)))
         shown = what + " -> " + repr(got[1])[:100]
         self.log.append(shown)
+        if self.all is not None:
+            self.all.write(shown + "\n")
         del self.log[:-40]
         if got[0] != got[1]:
             detail = ""
