@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,8 +156,7 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
 		return LISTED_NOTHING;
 	if (s->directory)
 		return LISTED_DIRECTORY;
-	(void)strncpy(out->etag, text_at(l, s->etag), sizeof(out->etag) - 1);
-	out->etag[sizeof(out->etag) - 1] = '\0';
+	(void)snprintf(out->etag, sizeof(out->etag), "%s", text_at(l, s->etag));
 	out->len = s->len;
 	out->written = s->written;
 	return LISTED_FILE;

@@ -34,6 +34,7 @@ void range_seek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		(void)fuse_reply_lseek(req, (off_t)at);
 }
 
+// NOLINTNEXTLINE(readability-function-size): its arguments are libfuse's
 void range_copy(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 		struct fuse_file_info *fi_out, size_t len, int flags)
