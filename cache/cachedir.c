@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,11 +83,20 @@ static int parent_check(int fd, const char *path, char why[WHY])
 	return 0;
 }
 
-static int parent_open(const char *path, char why[WHY], int *out)
+static int parent_open(const char *named, char why[WHY], int *out)
 {
+	char path[PATH_MAX];
+	size_t len = strlen(named);
 	struct stat st;
 	int fd, err;
 
+	if (len >= sizeof(path))
+		return complain(why, -ENAMETOOLONG, named, "too long");
+	memcpy(path, named, len + 1);
+	/* "link/" and "link/." mean what the link leads to. */
+	while (len > 1 && (path[len - 1] == '/' ||
+			   (path[len - 1] == '.' && path[len - 2] == '/')))
+		path[--len] = '\0';
 	/* For the message alone: it is O_NOFOLLOW that keeps links out. */
 	if (!lstat(path, &st) && S_ISLNK(st.st_mode))
 		return complain(why, -ELOOP, path,

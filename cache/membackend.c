@@ -23,6 +23,9 @@ struct membackend {
 	pthread_mutex_t lock; /* all below */
 	struct slot *oldest, *newest;
 	uint64_t used;
+	uint64_t
+		filling; /* of which so much is set aside and not touched yet */
+	struct membackend_conf conf;
 	struct backend_stats stats; /* its counters and limit only */
 };
 
@@ -92,6 +95,24 @@ static struct slot *find(struct membackend *m, const struct backend_want *want)
 	return NULL;
 }
 
+static uint64_t room(const struct membackend *m)
+{
+	return m->conf.room ? m->conf.room(m->conf.arg) : UINT64_MAX;
+}
+
+/* With the lock: no other limit is passed by `cost` bytes more.  0, -ENOSPC. */
+static int fits(struct membackend *m, uint64_t cost)
+{
+	uint64_t need = m->filling + cost, now = room(m);
+
+	if (now < need) {
+		(void)drop_idle(m, need - now,
+				&m->stats.evictions[EVICT_MEMORY]);
+		now = room(m);
+	}
+	return now < need ? -ENOSPC : 0;
+}
+
 /* With the lock: room first, then the memory. */
 static int make(struct membackend *m, const struct backend_want *want,
 		struct cached **out)
@@ -109,6 +130,9 @@ static int make(struct membackend *m, const struct backend_want *want,
 				&m->stats.evictions[EVICT_SPACE]);
 	if (m->used > limit - cost)
 		return -EDQUOT;
+	err = fits(m, cost);
+	if (err)
+		return err;
 	s = calloc(1, sizeof(*s));
 	err = s ? medium_memory(&medium, reffile_size(want->len)) : -ENOMEM;
 	if (err)
@@ -122,6 +146,7 @@ static int make(struct membackend *m, const struct backend_want *want,
 	s->cost = cost;
 	s->holders = 1;
 	m->used += cost;
+	m->filling += cost;
 	link_newest(m, s);
 	*out = &s->cached;
 	return 1;
@@ -156,6 +181,7 @@ static int mem_publish(struct cache_backend *b, struct cached *c, int once)
 	struct slot *s = (struct slot *)c;
 
 	(void)pthread_mutex_lock(&m->lock);
+	m->filling -= s->cost;
 	s->published = 1;
 	s->doomed = once;
 	(void)pthread_mutex_unlock(&m->lock);
@@ -169,6 +195,8 @@ static void mem_put(struct cache_backend *b, struct cached *c)
 
 	(void)pthread_mutex_lock(&m->lock);
 	s->holders--;
+	if (!s->published)
+		m->filling -= s->cost;
 	if (!s->holders && (s->doomed || !s->published)) {
 		drop(m, s);
 	} else {
@@ -313,14 +341,16 @@ static const struct backend_ops mem_ops = {
 	.free = mem_free,
 };
 
-int membackend_new(struct cache_backend **out, uint64_t limit)
+int membackend_new(struct cache_backend **out,
+		   const struct membackend_conf *conf)
 {
 	struct membackend *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
 	m->backend.ops = &mem_ops;
-	m->stats.limit = limit;
+	m->conf = *conf;
+	m->stats.limit = conf->limit;
 	(void)pthread_mutex_init(&m->lock, NULL);
 	*out = &m->backend;
 	return 0;

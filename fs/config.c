@@ -16,6 +16,8 @@ struct load {
 	const char *bucket;
 	char *why;
 	int err;
+	FILE *file;
+	int line, wrong; /* read so far; and the one that `err` is about */
 };
 
 static int on_value(void *arg, const char *section, const char *name,
@@ -24,6 +26,8 @@ static int on_value(void *arg, const char *section, const char *name,
 	struct load *l = arg;
 	enum option_origin origin;
 
+	if (l->err)
+		return 0; /* it goes on, and the first mistake is told */
 	if (!strcmp(section, "default"))
 		origin = OPTION_CONFIG_DEFAULT;
 	else if (!strcmp(section, l->bucket))
@@ -33,7 +37,17 @@ static int on_value(void *arg, const char *section, const char *name,
 	else
 		return 0; /* before the first section: a mistake */
 	l->err = options_set(l->o, name, value, origin, l->why);
+	if (l->err)
+		l->wrong = l->line;
 	return !l->err;
+}
+
+static char *next_line(char *line, int size, void *arg)
+{
+	struct load *l = arg;
+
+	l->line++;
+	return fgets(line, size, l->file);
 }
 
 #define SIZE_MOST (1 << 20) /* bytes */
@@ -88,7 +102,8 @@ int config_load(struct options *o, const char *path, int required,
 			       : cannot_read(path, err, why);
 	why[0] = '\0';
 	errno = 0;
-	line = ini_parse_file(f, on_value, &l);
+	l.file = f;
+	line = ini_parse_stream(next_line, &l, on_value, &l);
 	err = ferror(f) ? errno ? errno : EIO : 0;
 	(void)fclose(f);
 	if (err)
@@ -96,7 +111,9 @@ int config_load(struct options *o, const char *path, int required,
 	if (!line)
 		return 0;
 	(void)snprintf(inner, sizeof(inner), "%.180s",
-		       l.err ? why : "not \"name = value\" in a [section]");
+		       l.err && l.wrong == line
+			       ? why
+			       : "not \"name = value\" in a [section]");
 	(void)snprintf(why, OPTION_WHY, "config file %.90s, line %d: %.180s",
 		       path, line > 0 ? line : 0, inner);
 	return -EINVAL;

@@ -15,8 +15,17 @@
 int inode_new_spool(struct inode *i, struct pagefile **out)
 {
 	const struct volume_conf *c = &i->volume->conf;
+	int err = pagefile_create(out, c->spool_dirfd, c->key, c->spool);
 
-	return pagefile_create(out, c->spool_dirfd, c->key, c->spool);
+	if (!err || err == -ENOMEM)
+		return err;
+	log_error(
+		"nothing can be written: no file can be made in cache_dir: %s%s",
+		strerrordesc_np(-err),
+		err == -EPERM || err == -ENOENT
+			? ": was it removed? unmount and mount again"
+			: "");
+	return err == -ENOSPC || err == -EMFILE ? err : -EIO;
 }
 
 void content_clear(struct content *c)

@@ -33,6 +33,11 @@ static void describe_command(const char *line, char *buf, size_t len)
 		(void)snprintf(buf, len, "command");
 		return;
 	}
+	if (w.argv[0] && keytext_is(w.argv[0])) {
+		(void)snprintf(buf, len, "command ...");
+		words_free(&w);
+		return;
+	}
 	/* "TOKEN=secret get-key": not as a shell takes it, yet written so. */
 	(void)snprintf(buf, len, "command %.*s",
 		       w.argv[0] ? (int)strcspn(w.argv[0], "=") : 0,

@@ -67,14 +67,37 @@ int keytext_parse(char *text, size_t len, struct aead_key *out)
 	if (!len)
 		return -ENODATA;
 	if (len == DOUBLED_LEN) {
-		len = KEYTEXT_SIZE - 1;
+		/* With the end of its line, as base64(1) has it of a file. */
+		len = KEYTEXT_SIZE - (text[DOUBLED_LEN - 1] == '=');
 		if (decode(text, DOUBLED_LEN, text, len))
 			return -EINVAL;
+		while (len && is_blank(text[len - 1]))
+			len--;
 	}
 	if (decode(text, len, text, AEAD_KEY_LEN))
 		return -EINVAL;
 	memcpy(out->bytes, text, AEAD_KEY_LEN);
 	return 0;
+}
+
+int keytext_is(const char *text)
+{
+	struct {
+		char text[DOUBLED_LEN + 1];
+		struct aead_key key;
+	} * x;
+	size_t len = strlen(text);
+	int is = 0;
+
+	if (len < BARE_LEN || len > DOUBLED_LEN)
+		return 0;
+	x = secret_new(sizeof(*x));
+	if (!x)
+		return 1; /* nor can it be told that it is none */
+	memcpy(x->text, text, len + 1);
+	is = !keytext_parse(x->text, len, &x->key);
+	secret_free(x, sizeof(*x));
+	return is;
 }
 
 static void encode(char out[KEYTEXT_SIZE], const struct aead_key *key)

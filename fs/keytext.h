@@ -14,6 +14,9 @@
 #define KEYTEXT_SIZE 45 /* 44 characters and a NUL */
 
 /* A fresh key.  The caller wipes it.  0, -EIO or -ENOMEM. */
+/* Is that a key, in any of its forms?  Then nobody is to see it. */
+int keytext_is(const char *text);
+
 MUST_CHECK int keytext_make(char out[KEYTEXT_SIZE]);
 
 /*

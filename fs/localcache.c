@@ -16,6 +16,7 @@
 #include "cache/texts.h"
 #include "crypto/secret.h"
 #include "fs/log.h"
+#include "fs/pressure.h"
 
 /* Kept for the next file of a series: so much, or a part of index_memory. */
 #define MEMORY_IDLE ((uint64_t)256 << 20)
@@ -77,7 +78,9 @@ static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 		break;
 	case CACHE_DISK_FULL:
 		no_room(c, what, number,
-			"free some of the disk that cache_dir is on, or lower cache_min_free,");
+			c->kind == CACHE_MEMORY
+				? "give the mount's cgroup more memory"
+				: "free some of the disk that cache_dir is on, or lower cache_min_free,");
 		break;
 	}
 }
@@ -189,6 +192,15 @@ static int open_dir(struct localcache *c, const struct options *o,
 	return err;
 }
 
+static uint64_t memory_room(void *arg)
+{
+	struct localcache *c = arg;
+	struct pressure_state state;
+
+	pressure_read(c->pressure, &state);
+	return state.room;
+}
+
 static int open_backend(struct localcache *c, const struct options *o,
 			const struct cachekey *key)
 {
@@ -199,7 +211,11 @@ static int open_backend(struct localcache *c, const struct options *o,
 					.log = { on_event, c } };
 
 	if (c->kind == CACHE_MEMORY)
-		return membackend_new(&c->backend, o->cache_memory_size);
+		return membackend_new(&c->backend,
+				      &(struct membackend_conf){
+					      .limit = o->cache_memory_size,
+					      .room = memory_room,
+					      .arg = c });
 	return dirbackend_new(&c->backend, &conf);
 }
 
@@ -270,6 +286,8 @@ int localcache_open(struct localcache *c, struct options *o,
 	budget_init(&c->spool, o->spool_size);
 	(void)pthread_mutex_init(&c->lock, NULL);
 	err = localcache_keysource(o, &source, why);
+	if (!err)
+		err = pressure_open(&c->pressure, "");
 	if (err)
 		return err;
 	err = note_source(c, &source);
@@ -295,6 +313,8 @@ int localcache_open(struct localcache *c, struct options *o,
 
 void localcache_close(struct localcache *c)
 {
+	pressure_close(c->pressure);
+	c->pressure = NULL;
 	if (!c->spool_key)
 		return;
 	/* Nobody can read any more what a random key of ours has sealed. */

@@ -12,6 +12,7 @@
 #include "fs/options.h"
 
 struct cachedir;
+struct pressure;
 struct refs;
 struct texts;
 
@@ -28,6 +29,7 @@ struct localcache {
 		*spool_key; /* of this mount alone, whatever the other */
 	struct budget spool;
 	struct cache_backend *backend;
+	struct pressure *pressure;
 	enum cache_backend_kind kind;
 	struct texts *texts;
 	struct refs *refs;

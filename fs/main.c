@@ -8,6 +8,7 @@
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/keytext.h"
+#include "fs/localcache.h"
 #include "fs/mount.h"
 #include "fs/options.h"
 #include "fs/settings.h"
@@ -134,6 +135,7 @@ static int run(int argc, char **argv)
 	char why[OPTION_WHY] = "";
 	struct arguments a = { 0 };
 	struct options o;
+	struct keysource key;
 	struct spec spec;
 	int err, status;
 
@@ -148,6 +150,8 @@ static int run(int argc, char **argv)
 		err = options_environment(&o, why);
 	if (!err)
 		err = load_config(&o, &spec, why);
+	if (!err && a.fake)
+		err = localcache_keysource(&o, &key, why);
 	if (err)
 		status = bad(why[0] ? why : strerrordesc_np(-err));
 	else if (a.fake)

@@ -7,6 +7,7 @@
 
 #include "crypto/secret.h"
 #include "fs/keysource.h"
+#include "fs/keytext.h"
 #include "fs/log.h"
 #include "fs/option_table.h"
 #include "fs/value.h"
@@ -148,9 +149,9 @@ static int assign(struct options *o, const struct option_row *r,
 		return -EINVAL;
 	}
 	if (parse(r, value, &n, &ratio)) {
-		const char *shown = !value      ? "nothing"
-				    : r->secret ? "..."
-						: value;
+		const char *shown = !value                           ? "nothing"
+				    : r->secret || keytext_is(value) ? "..."
+								     : value;
 
 		(void)snprintf(why, OPTION_WHY, "option %s=%.100s: it takes %s",
 			       r->name, shown, takes(r));
@@ -240,7 +241,7 @@ int options_set(struct options *o, const char *name, const char *value,
 	(void)snprintf(
 		why, OPTION_WHY,
 		"unknown option \"%.100s\": mount.deltaglider --help lists what there is",
-		name);
+		keytext_is(name) ? "..." : name);
 	return -EINVAL;
 }
 
@@ -385,15 +386,27 @@ static int take_over(struct options *o, const struct options *fresh,
 	return 0;
 }
 
-/* Does the row of `fresh` differ, and count? */
-static int overrides(const struct options *o, const struct options *fresh,
-		     size_t row)
+/* Has the row of `fresh` a say? */
+static int governs(const struct options *o, const struct options *fresh,
+		   size_t row)
 {
 	/* Defaults are shares of what there was at the mount. */
 	return o->origin[row] < OPTION_ENVIRONMENT &&
 	       o->origin[row] != OPTION_PROFILE &&
-	       (o->origin[row] || fresh->origin[row]) &&
-	       differs(o, fresh, &option_rows[row]);
+	       (o->origin[row] || fresh->origin[row]);
+}
+
+void options_inherit(struct options *fresh, const struct options *o)
+{
+	for (size_t i = 0; i < option_rows_len; i++) {
+		const struct option_row *r = &option_rows[i];
+
+		if (o->origin[i] < OPTION_ENVIRONMENT || option_is_string(r))
+			continue;
+		memcpy(option_field(fresh, r), option_const_field(o, r),
+		       sizeof(uint64_t));
+		fresh->origin[i] = o->origin[i];
+	}
 }
 
 void options_preview(const struct options *o, const struct options *fresh,
@@ -405,7 +418,7 @@ void options_preview(const struct options *o, const struct options *fresh,
 		size_t size =
 			option_is_string(r) ? sizeof(char *) : sizeof(uint64_t);
 
-		if (!r->live || !overrides(o, fresh, i))
+		if (!r->live || !governs(o, fresh, i))
 			continue;
 		memcpy(option_field(out, r), option_const_field(fresh, r),
 		       size);
@@ -421,13 +434,15 @@ int options_apply(struct options *o, const struct options *fresh,
 	for (size_t i = 0; i < option_rows_len && !err; i++) {
 		const struct option_row *r = &option_rows[i];
 
-		if (!overrides(o, fresh, i))
+		if (!governs(o, fresh, i))
 			continue;
-		if (!r->live) {
+		if (differs(o, fresh, r) && !r->live) {
 			err = bytes_printf(fixed, " %s", r->name);
 			continue;
 		}
-		err = take_over(o, fresh, r);
+		if (differs(o, fresh, r))
+			err = take_over(o, fresh, r);
+		/* The same value, too: who sets it decides what it beats. */
 		o->origin[i] = fresh->origin[i];
 	}
 	return err;

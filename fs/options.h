@@ -97,6 +97,12 @@ MUST_CHECK int options_note(struct options *o, const char *name,
 enum option_origin options_origin(const struct options *o, const char *name);
 
 /*
+ * What is set more firmly than any configuration file in `o`, but for texts, is
+ * so in `fresh`.
+ */
+void options_inherit(struct options *fresh, const struct options *o);
+
+/*
  * What options_apply() would make of `o`, to look at before: its strings are
  * those of the two, and are not to be freed.
  */

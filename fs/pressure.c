@@ -350,7 +350,14 @@ static void ask_level(const char *dir, const char *name,
 		return;
 	if (slurp(dir, "memory.stat", text))
 		(void)number(text, names->idle, &idle); /* else it is 0 */
-	part = used > idle ? (used - idle) / limit : 0;
+	used = used > idle ? used - idle : 0;
+	part = used / limit;
+	if (limit < (double)out->limit)
+		out->limit = (uint64_t)limit;
+	if (used >= CGROUP_SOME * limit)
+		out->room = 0;
+	else if (CGROUP_SOME * limit - used < (double)out->room)
+		out->room = (uint64_t)(CGROUP_SOME * limit - used);
 	len = strlen(name);
 	report(out, level_of(part, CGROUP_SOME, CGROUP_HIGH),
 	       "cgroup %s%s at %.0f %% of its limit",
@@ -406,7 +413,9 @@ static void ask_system(const struct pressure *p, struct pressure_state *out)
 
 void pressure_read(const struct pressure *p, struct pressure_state *out)
 {
-	*out = (struct pressure_state){ .level = PRESSURE_NONE };
+	*out = (struct pressure_state){ .level = PRESSURE_NONE,
+					.room = UINT64_MAX,
+					.limit = UINT64_MAX };
 	ask_cgroup(&p->v2, &names_v2, out);
 	ask_cgroup(&p->v1, &names_v1, out);
 	ask_stalls(p, out);

@@ -1,6 +1,8 @@
 #ifndef FS_PRESSURE_H
 #define FS_PRESSURE_H
 
+#include <stdint.h>
+
 #include "crypto/bytes.h"
 
 /*
@@ -18,6 +20,11 @@ enum pressure_level {
 };
 
 struct pressure_state {
+	/*
+	 * Bytes that may be taken before the first is reached, of the cgroup
+	 * with the least, and its limit; UINT64_MAX where there is none.
+	 */
+	uint64_t room, limit;
 	enum pressure_level level;
 	/* "cgroup /x at 93 % of its limit", of what is worst; or "". */
 	char why[96];

@@ -38,8 +38,7 @@ static void tell_catalogue(struct inode *i, const struct key *key,
 	inode_unpin(dir);
 }
 
-int inode_describe(struct inode *i, const struct attr *a,
-		    struct store_stat *st)
+int inode_describe(struct inode *i, const struct attr *a, struct store_stat *st)
 {
 	struct object obj;
 	char *xattr;

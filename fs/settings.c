@@ -71,9 +71,23 @@ static int load_fresh(struct settings *s, struct options *fresh,
 	/* The defaults are of the directory that is in use, like that or not. */
 	named = fresh->cache_dir;
 	fresh->cache_dir = s->options->cache_dir;
+	options_inherit(fresh, s->options);
 	err = defaults_fill(fresh, why);
 	fresh->cache_dir = named;
 	return err;
+}
+
+/* Under a random key there is nothing to keep. */
+static int keep_fits(struct settings *s, const struct options *fresh,
+		     char why[OPTION_WHY])
+{
+	if (!fresh->cache_keep ||
+	    localcache_key_from(s->cache) != KEYSOURCE_EPHEMERAL)
+		return 0;
+	(void)snprintf(
+		why, OPTION_WHY,
+		"cache_keep=yes: what a random key has sealed is lost with the mount: write another to .dg/rotate_key first");
+	return -EINVAL;
 }
 
 /* With `change` held: see that all fits, and get the key if it is another. */
@@ -84,13 +98,18 @@ static int follow_key(struct settings *s, const struct options *fresh,
 	struct keysource source;
 	int err;
 
-	if (s->key_pinned)
-		return 0;
 	(void)pthread_mutex_lock(&s->lock);
 	options_preview(s->options, fresh, &wanted);
 	(void)pthread_mutex_unlock(&s->lock);
+	/* Whose key it is does not matter now, but a mistake is one. */
+	if (s->key_pinned) {
+		wanted = *fresh;
+		wanted.cache_keep = 0;
+	}
 	/* Who changes these strings holds `change`. */
 	err = localcache_keysource(&wanted, &source, why);
+	if (!err && s->key_pinned)
+		return keep_fits(s, fresh, why);
 	if (err || localcache_key_is(s->cache, &source))
 		return err;
 	return localcache_rotate(s->cache, &source, why);
@@ -99,11 +118,14 @@ static int follow_key(struct settings *s, const struct options *fresh,
 static int take_fresh(struct settings *s, const struct options *fresh)
 {
 	struct bytes fixed = BYTES_INIT;
+	uint64_t level;
 	int err;
 
 	(void)pthread_mutex_lock(&s->lock);
+	level = s->options->log_level;
 	err = options_apply(s->options, fresh, &fixed);
-	if (!err)
+	/* Else it stays what .dg/log_level may have made of it. */
+	if (!err && s->options->log_level != level)
 		log_set_level((enum log_level)s->options->log_level);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (!err && fixed.len)
@@ -199,7 +221,6 @@ int settings_show(struct settings *s, struct bytes *out)
 	int err;
 
 	(void)pthread_mutex_lock(&s->lock);
-	s->options->log_level = log_get_level(); /* it has a file of its own */
 	err = options_show(s->options, out);
 	(void)pthread_mutex_unlock(&s->lock);
 	return err;

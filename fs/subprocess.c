@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,57 +30,104 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int spawn_attributes(posix_spawnattr_t *attr)
+/* In the child: what it must not have of us.  Between fork and exec. */
+static void become_plain(void)
 {
 	static const int plain[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM };
-	sigset_t none, defaults;
-	int err;
+	sigset_t none;
 
-	(void)sigemptyset(&none);
-	(void)sigemptyset(&defaults);
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
-		(void)sigaddset(&defaults, plain[i]);
-	err = posix_spawnattr_setsigmask(attr, &none);
-	if (!err)
-		err = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!err)
-		err = posix_spawnattr_setpgroup(attr, 0);
-	if (!err)
-		err = posix_spawnattr_setflags(
-			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-				      POSIX_SPAWN_SETPGROUP);
-	return err;
+		(void)signal(plain[i], SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+	(void)setpgid(0, 0);
+	/* A mount that is interrupted leaves nobody behind. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 /*
- * Start it with `out` for its standard output.  0 or an errno above 0, as
- * posix_spawn(3) has it.
+ * As execvp(3), which would give what is no program to a shell.  Returns with
+ * the error in errno.
+ */
+static void execute(char **argv, const char *path)
+{
+	int denied = 0;
+
+	if (strchr(argv[0], '/')) {
+		(void)execv(argv[0], argv);
+		return;
+	}
+	errno = ENOENT;
+	while (*path) {
+		char whole[PATH_MAX];
+		size_t len = strcspn(path, ":");
+
+		if ((size_t)snprintf(whole, sizeof(whole), "%.*s%s%s", (int)len,
+				     path, len ? "/" : "./",
+				     argv[0]) < sizeof(whole))
+			(void)execv(whole, argv);
+		if (errno == EACCES)
+			denied = 1;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return;
+		path += len + (path[len] == ':');
+	}
+	errno = denied ? EACCES : ENOENT;
+}
+
+/* The rest of it.  Returns if the program cannot be run: errno says why. */
+static void become(char **argv, const char *path, int out, pid_t parent)
+{
+	int null;
+
+	become_plain();
+	if (getppid() != parent)
+		return;
+	if (dup2(out, STDOUT_FILENO) < 0)
+		return;
+	null = open("/dev/null", O_RDONLY);
+	if (null < 0 || (null != STDIN_FILENO && dup2(null, STDIN_FILENO) < 0))
+		return;
+	execute(argv, path);
+}
+
+/*
+ * Start it with `out` for its standard output.  0 or -errno, which comes back
+ * through a pipe that a program that runs has closed.
  */
 static int spawn(char **argv, int out, pid_t *pid)
 {
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	int err;
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it any more
+	const char *path = getenv("PATH");
+	pid_t parent = getpid();
+	int said[2], err = 0;
+	ssize_t n;
 
-	err = posix_spawn_file_actions_init(&files);
-	if (err)
-		return err;
-	err = posix_spawnattr_init(&attr);
-	if (err)
-		goto destroy_files;
-	/* In this order: `out` is 0 where that was closed. */
-	err = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	if (!err)
-		err = posix_spawn_file_actions_addopen(
-			&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (!err)
-		err = spawn_attributes(&attr);
-	if (!err)
-		err = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-destroy_files:
-	(void)posix_spawn_file_actions_destroy(&files);
-	return err;
+	if (pipe2(said, O_CLOEXEC))
+		return -errno;
+	*pid = fork();
+	if (!*pid) {
+		/* They may have the numbers of ours that were closed. */
+		int away = fcntl(out, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		int back = fcntl(said[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+		if (away >= 0 && back >= 0)
+			become(argv, path ? path : "/bin:/usr/bin", away,
+			       parent);
+		err = errno;
+		(void)!write(back, &err, sizeof(err));
+		_exit(127);
+	}
+	if (*pid < 0)
+		err = errno;
+	(void)close(said[1]);
+	do
+		n = *pid < 0 ? 0 : read(said[0], &err, sizeof(err));
+	while (n < 0 && errno == EINTR);
+	(void)close(said[0]);
+	if (err && *pid > 0)
+		(void)waitpid(*pid, NULL, 0);
+	return -err;
 }
 
 /* All that comes until the other end is closed. */
@@ -141,7 +192,7 @@ int subprocess_read(char **argv, int limit_ms, struct subprocess *p)
 {
 	struct output x = { p->buf, p->room, 0 };
 	int ends[2], err;
-	pid_t pid;
+	pid_t pid = -1;
 
 	p->started = p->status = 0;
 	p->len = 0;
@@ -151,7 +202,7 @@ int subprocess_read(char **argv, int limit_ms, struct subprocess *p)
 	(void)close(ends[1]);
 	if (err) {
 		(void)close(ends[0]);
-		return -err;
+		return err;
 	}
 	p->started = 1;
 	err = watch(pid, ends[0], limit_ms, &x, &p->status);

@@ -24,7 +24,6 @@ struct watch {
 	int stop; /* eventfd */
 	struct settings *settings;
 	struct localcache *cache;
-	struct pressure *pressure;
 	enum pressure_level level; /* at the last look */
 	int64_t cleared_ms; /* when, last */
 };
@@ -41,7 +40,7 @@ static void look_at_memory(struct watch *w)
 {
 	struct pressure_state state;
 
-	pressure_read(w->pressure, &state);
+	pressure_read(w->cache->pressure, &state);
 	if (state.level > w->level)
 		log_warning("memory is short (%s): the cache gives up %s",
 			    state.why,
@@ -105,7 +104,6 @@ static void *run_signals(void *arg)
 
 static void watch_free(struct watch *w)
 {
-	pressure_close(w->pressure);
 	if (w->hangup >= 0)
 		(void)close(w->hangup);
 	if (w->stop >= 0)
@@ -137,8 +135,7 @@ int watch_start(struct watch **out, struct settings *settings,
 	w->cleared_ms = now_ms();
 	w->hangup = signalfd(-1, &hangup, SFD_CLOEXEC | SFD_NONBLOCK);
 	w->stop = eventfd(0, EFD_CLOEXEC);
-	err = w->hangup < 0 || w->stop < 0 ? -errno
-					   : pressure_open(&w->pressure, "");
+	err = w->hangup < 0 || w->stop < 0 ? -errno : 0;
 	if (!err)
 		err = -pthread_create(&w->ticks, NULL, run_ticks, w);
 	if (err)

@@ -101,7 +101,9 @@ static int cache_open(struct cache *c, int dirfd, int memory)
 	if (err)
 		return err;
 	dir.key = key;
-	err = memory ? membackend_new(&c->backend, UINT64_MAX)
+	err = memory ? membackend_new(
+			       &c->backend,
+			       &(struct membackend_conf){ .limit = UINT64_MAX })
 		     : dirbackend_new(&c->backend, &dir);
 	cachekey_put(key);
 	if (err)

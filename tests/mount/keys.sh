@@ -120,12 +120,31 @@ mkfifo -m 600 "$WORK/pipe"
 bad 'not a regular file' "cache_key_file=$WORK/pipe"
 bad 'not a regular file' "config=$WORK/pipe"
 bad 'not a regular file' config=/dev/zero
+# Nor does any other message show one.
+bad 'cache_keep=\.\.\.' "cache_keep=$one"
+bad 'unknown option "\.\.\."' "$one"
+bad 'key command \.\.\.' "cache_key_command=$one x"
+printf '[default]\n%s\n' "$one" >"$WORK/keyconf"
+bad 'line 2: unknown option "\.\.\."' "config=$WORK/keyconf"
+# The first mistake is told, whatever follows.
+printf '[default]\nspool_size=zzz\ncache_size=60M\nbogus=1\n' >"$WORK/keyconf"
+bad 'line 2: option spool_size=zzz' "config=$WORK/keyconf"
+printf '[default]\ngarbage\nbogus=1\n' >"$WORK/keyconf"
+bad 'line 2: not "name = value"' "config=$WORK/keyconf"
+ln -s "$CACHE" "$WORK/link"
+bad 'symbolic link' "cache_dir=$WORK/link/"
+# What needs no key to be seen, -f sees.
+refuses 'cache_keep=yes' "$BINARY" -f "$SPEC" "$MNT" -o "$OPTS,cache_keep=yes"
+refuses 'both cache_key_file and' "$BINARY" -f "$SPEC" "$MNT" -o "$OPTS,cache_key_file=x,cache_key_command=y"
 start=$SECONDS
 bad 'sleep.*8 s' 'cache_key_command=sleep 1000'
 holds $((SECONDS - start)) -le 30
 ! pgrep -f '^sleep 1000$' >/dev/null || fail 'the command lives on'
 
 echo "== interrupted while the key is got: no mount comes after it"
+command_is_gone() {
+	! pgrep -f '^sleep 1001$' >/dev/null
+}
 for signal in TERM INT; do
 	env --default-signal=INT "$BINARY" "$SPEC" "$MNT" -o "$OPTS,cache_key_command=sleep 1001" 2>"$WORK/refused" &
 	starter=$!
@@ -138,7 +157,7 @@ for signal in TERM INT; do
 	until_true 10 gone || fail 'it lives on'
 	! is_mounted "$MNT" || fail 'mounted all the same'
 	CHECKS=$((CHECKS + 1))
-	pkill -f '^sleep 1001$' || :
+	until_true 10 command_is_gone || fail 'the command lives on'
 done
 
 echo "== rotated while files are read"
@@ -230,11 +249,32 @@ content "$MNT/.dg/log_level" debug
 equal "$(stats .cache.key)" persistent
 equal "$(stats .cache.rotations)" 1
 read_all
+# By the section, as a new mount would have it: the bucket's wins, and what is
+# given twice in one is a mistake even where one of the two was there before.
+both() {
+	printf '[default]\n%s\n' "$1" >"$WORK/conf"
+	[ -z "${2-}" ] || printf '[%s]\n%s\n' "$BUCKET_NAME" "$2" >>"$WORK/conf"
+	kill -HUP "$DPID"
+}
+BUCKET_NAME=${SPEC#*://}
+[[ $SPEC != s3://* ]] || BUCKET_NAME=${BUCKET_NAME%%/*}
+both "cache_key_command=false"$'\n'log_level=debug "cache_key_file=$WORK/second"
+twice() {
+	[ "$(grep -c 'configuration read again' "$LOG")" -ge 2 ]
+}
+until_true 10 twice ||
+	fail 'the section of the bucket does not win'
+both "cache_key_file=$WORK/second"$'\n'"cache_key_command=false"
+until_true 10 said 'configuration not read again: both cache_key_file and cache_key_command' ||
+	fail 'a contradiction is not named where one of the two was there before'
 # Relative to where the mount was started, whatever directory it is in now.
 conf log_level=debug cache_size=9M cache_key_file=standard
 kill -HUP "$DPID"
 until_true 10 said "cache key rotated: the new one is from file $WORK/standard," || fail 'a relative path is not found'
-until_true 10 test "$(grep -c 'configuration read again' "$LOG")" = 2
+again_and_again() {
+	[ "$(grep -c 'configuration read again' "$LOG")" -ge 3 ]
+}
+until_true 10 again_and_again
 equal "$(stats .cache.limit)" $((9 << 20))
 read_all
 EXPECT_ERRORS=1 umount_fs

@@ -21,14 +21,16 @@ make_group() {
 	if [ -n "$top" ]; then
 		mkdir "$top/dg-test-$$" 2>/dev/null || return 1
 		GROUP=$top/dg-test-$$
-		echo "$LIMIT" >"$GROUP/memory.limit_in_bytes"
+		BOUND=$GROUP/memory.limit_in_bytes
+		echo "$LIMIT" >"$BOUND"
 		return
 	fi
 	top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 	[ -n "$top" ] && grep -qw memory "$top/cgroup.subtree_control" &&
 		mkdir "$top/dg-test-$$" 2>/dev/null || return 1
 	GROUP=$top/dg-test-$$
-	echo "$LIMIT" >"$GROUP/memory.max"
+	BOUND=$GROUP/memory.max
+	echo "$LIMIT" >"$BOUND"
 }
 ! sanitized || skip "a sanitizer takes the memory that this is about"
 make_group || skip "no cgroup with memory can be made here"
@@ -88,4 +90,25 @@ for ((i = 0; i < 8; i++)); do
 	direct "$MNT/b.$i" | cmp - "$WORK/b.$i"
 	CHECKS=$((CHECKS + 1))
 done
+umount_fs
+
+echo "== references come faster than anybody looks"
+echo $((100 << 20)) >"$BOUND"
+mount_fs cache_backend=memory,cache_memory_size=300M
+for ((round = 0; round < 2; round++)); do
+	readers=()
+	for ((i = 0; i < 8; i++)); do
+		direct "$MNT/b.$i" | cmp - "$WORK/b.$i" &
+		readers+=($!)
+		((i % 3 != 2)) || { wait "${readers[@]}" && readers=(); }
+	done
+	wait "${readers[@]}" || fail 'not what was written, or the mount was killed'
+	CHECKS=$((CHECKS + 8))
+done
+holds $(($(stats .cache.evictions_memory) + $(stats .cache.unkept))) -ge 1
+equal "$(stats .cache.limit)" $((300 << 20))
+umount_fs
+mount_fs cache_backend=memory
+holds "$(stats .cache.limit)" -le $((25 << 20))
+holds "$(stats .cache.memory_limit)" -le $((50 << 20))
 umount_fs

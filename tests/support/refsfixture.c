@@ -119,7 +119,10 @@ void refs_begin(struct fixture *x, uint64_t limit, uint64_t memory_max,
 	assert_int_equal(cachekey_new(&key, &x->key), 0);
 	dir.key = key;
 	if (x->memory)
-		assert_int_equal(membackend_new(&x->backend, limit), 0);
+		assert_int_equal(membackend_new(&x->backend,
+						&(struct membackend_conf){
+							.limit = limit }),
+				 0);
 	else
 		assert_int_equal(dirbackend_new(&x->backend, &dir), 0);
 	cachekey_put(key);

@@ -88,7 +88,10 @@ static void texts_are_read(void **state)
 		"+/+//u8FBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv0", STANDARD "\n",
 		" \t" URL_SAFE "\r\n\n", DOUBLED, DOUBLED "\n",
 		/* URL-safe, then standard */
-		"LV8tX191OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MD0="
+		"LV8tX191OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MD0=",
+		/* of a file, with the end of its line */
+		"Ky8rLy91OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MD0K",
+		"Ky8rLy91OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MAo="
 	};
 
 	(void)state;
@@ -123,10 +126,8 @@ static void texts_are_refused(void **state)
 		{ "+/+//u8FBgcICQoLDA0 DxAREhMUFRYXGBkaGxwdHv0=", -EINVAL },
 		{ "+/+//u8FBgcICQoLDA0.DxAREhMUFRYXGBkaGxwdHv0=", -EINVAL },
 		{ "+/+//u8FBgcICQoLDA0=DxAREhMUFRYXGBkaGxwdHv0=", -EINVAL },
-		/* inside: 43 characters, 43 and a newline */
+		/* inside: 43 characters */
 		{ "Ky8rLy91OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MA==",
-		  -EINVAL },
-		{ "Ky8rLy91OEZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEh2MAo=",
 		  -EINVAL },
 		/* hexadecimal */
 		{ "fbffbffeef05060708090a0b0c0d0e0f101112131415161718191a1b1c1d1efd",
