@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/inode.h"
+#include "fs/keyname.h"
 #include "fs/log.h"
 #include "fs/parallel.h"
 
@@ -59,15 +60,16 @@ static int on_entry(void *arg, const char *key, const struct store_stat *st,
 		    int is_prefix)
 {
 	struct dirstream *d = arg;
-	const char *name = key + d->prefix;
-	size_t len = strlen(name);
-
+	size_t part = strlen(key + d->prefix), len;
+	char name[NAME_MAX + 1];
 	int err;
 
-	if (is_prefix && len)
-		len--;
-	if (!usable(name, len))
+	if (is_prefix && part)
+		part--;
+	err = keyname_decode(name, key + d->prefix, part);
+	if (err < 0 || !usable(name, (size_t)err))
 		return 0;
+	len = (size_t)err;
 	err = add(d, name, len, is_prefix);
 	if (!err && d->listing)
 		err = listing_add(d->listing, name, len, is_prefix ? NULL : st);

@@ -3,20 +3,23 @@
 #include <string.h>
 
 #include "fs/inode.h"
+#include "fs/keyname.h"
 
 /* The keys that inodes stand for. */
 
 /* Under volume.lock: write `i`'s path and a '/' so that it ends at `end`. */
 static int path_back(const struct inode *i, char *start, char **end)
 {
+	char part[KEYNAME_MAX + 1];
+
 	for (; i->parent; i = i->parent) {
-		size_t len = strlen(i->name);
+		size_t len = keyname_encode(part, i->name);
 
 		if ((size_t)(*end - start) < len + 1)
 			return -ENAMETOOLONG;
 		*--*end = '/';
 		*end -= len;
-		memcpy(*end, i->name, len);
+		memcpy(*end, part, len);
 	}
 	return i == i->volume->root ? 0 : -ESTALE;
 }
@@ -24,8 +27,9 @@ static int path_back(const struct inode *i, char *start, char **end)
 int key_of(struct volume *v, struct inode *dir, const char *name,
 	   struct key *out)
 {
-	size_t len = strlen(name), prefix = strlen(v->prefix), path;
 	char buf[STORE_KEY_MAX + 1], *p = buf + sizeof(buf);
+	size_t prefix = strlen(v->prefix), path, len;
+	char last[KEYNAME_MAX + 1];
 	int err;
 
 	(void)pthread_mutex_lock(&v->lock);
@@ -33,12 +37,13 @@ int key_of(struct volume *v, struct inode *dir, const char *name,
 	(void)pthread_mutex_unlock(&v->lock);
 	if (err)
 		return err;
+	len = keyname_encode(last, name);
 	path = (size_t)(buf + sizeof(buf) - p);
 	if (prefix + path + len > STORE_KEY_MAX)
 		return -ENAMETOOLONG;
 	memcpy(out->text, v->prefix, prefix);
 	memcpy(out->text + prefix, p, path);
-	memcpy(out->text + prefix + path, name, len + 1);
+	memcpy(out->text + prefix + path, last, len + 1);
 	return 0;
 }
 

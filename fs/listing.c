@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/inode.h"
+#include "fs/keyname.h"
 
 #define ASKED_MIN   3 /* lookups that are answered one by one */
 #define PAGE        1000 /* names a request */
@@ -199,16 +200,18 @@ static int on_entry(void *arg, const char *key, const struct store_stat *st,
 		    int is_prefix)
 {
 	struct filling *f = arg;
-	const char *name = key + f->prefix;
-	size_t len = strlen(name);
+	size_t part = strlen(key + f->prefix);
+	char name[NAME_MAX + 1];
+	int len;
 
-	if (is_prefix && len)
-		len--;
-	if (!len || len > NAME_MAX)
+	if (is_prefix && part)
+		part--;
+	len = keyname_decode(name, key + f->prefix, part);
+	if (len <= 0)
 		return 0;
 	if (f->l->n >= f->most)
 		return 1;
-	return listing_add(f->l, name, len, is_prefix ? NULL : st);
+	return listing_add(f->l, name, (size_t)len, is_prefix ? NULL : st);
 }
 
 /* 0: offered.  1: there is more than `pages`.  Or -errno. */

@@ -6,6 +6,7 @@
 #include "delta/bsdiff.h"
 #include "delta/encode.h"
 #include "fs/commit.h"
+#include "fs/keyname.h"
 #include "fs/log.h"
 #include "fs/refkey.h"
 
@@ -189,10 +190,12 @@ static int identity_head(struct commit *c, const struct store_stat *old,
 				      .delta_size = delta_len,
 				      .attr = &attr };
 	const char *slash = strrchr(c->source.key, '/');
+	const char *part = slash ? slash + 1 : c->source.key;
 	char created[META_VALUE_MAX], xattr[META_VALUE_MAX];
+	char name[NAME_MAX + 1];
 	int err;
 
-	facts.name = slash ? slash + 1 : c->source.key;
+	facts.name = keyname_decode(name, part, strlen(part)) < 0 ? part : name;
 	attr_read(&attr, old, &c->v->conf.defaults, 0);
 	if (!meta_get(&old->meta, "xattr", xattr, sizeof(xattr)))
 		facts.xattr = xattr;
@@ -273,8 +276,11 @@ static int replace_source(struct commit *c, struct inode *i)
 static int replace_unless_busy(struct commit *c)
 {
 	const char *slash = strrchr(c->source.key, '/');
-	struct inode *i =
-		names_find(c->v, c->dir, slash ? slash + 1 : c->source.key);
+	const char *part = slash ? slash + 1 : c->source.key;
+	char name[NAME_MAX + 1];
+	struct inode *i = keyname_decode(name, part, strlen(part)) < 0
+				  ? NULL
+				  : names_find(c->v, c->dir, name);
 	int err = -EBUSY;
 
 	if (!i)

@@ -4,6 +4,7 @@
 
 #include "fs/choose.h"
 #include "fs/inode.h"
+#include "fs/keyname.h"
 #include "fs/log.h"
 #include "fs/parallel.h"
 
@@ -80,13 +81,16 @@ static struct inode *find_path(struct volume *v, struct inode *dir,
 {
 	char *copy = strdup(path), *save = NULL, *part;
 	struct inode *i = dir, *next;
+	char name[NAME_MAX + 1];
 
 	if (!copy)
 		return NULL;
 	inode_pin(i);
 	for (part = strtok_r(copy, "/", &save); part && i;
 	     part = strtok_r(NULL, "/", &save)) {
-		next = names_find(v, i, part);
+		next = keyname_decode(name, part, strlen(part)) < 0
+			       ? NULL
+			       : names_find(v, i, name);
 		inode_unpin(i);
 		i = next;
 	}

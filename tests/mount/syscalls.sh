@@ -415,6 +415,27 @@ if os.geteuid() == 0:
     os.mkfifo("group/dir/fifo")
     check(os.stat("group/dir/fifo").st_gid, 4711, "a fifo's group")
 
+# Names of any bytes, UTF-8 or not, and of what those that are not are kept as.
+odd = [b"a b", b"a%41", b"a+b", b"q?", b"h#", b"new\nline", b"\x01ctl", b".lead", b"trail.", b"trail ",
+       b"x.delta", b"reference.bin", b"x_$folder$", b"*", b"\\", b'"', b"&amp;", b"<a>", b"~", b"\x7f",
+       b"\xff\xfe", b"caf\xe9", b"\xee\xbe\x80", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf0\x9f\x98\x80",
+       b"\xe4" * 255, b"n" * 255]
+os.mkdir("odd")
+for n in odd:
+    path = b"odd/" + n
+    write(path, n + b"1")
+    check(read(path), n + b"1", repr(path))
+    os.rename(path, b"moving")
+    os.rename(b"moving", path)
+check(sorted(os.listdir(b"odd")), sorted(odd), "names")
+for n in odd[20:26]:
+    os.mkdir(b"odd/d" + n[1:])
+    write(b"odd/d" + n[1:] + b"/" + n, n)
+    os.rename(b"odd/d" + n[1:], b"odd/D" + n[1:])
+    check(os.listdir(b"odd/D" + n[1:]), [n], "in a directory with such a name")
+    check(read(b"odd/D" + n[1:] + b"/" + n), n, "a file there")
+refused(errno.ENAMETOOLONG, write, b"odd/" + b"\xe4" * 256, b"")
+
 print("%d results as they should be" % N)
 END
 
@@ -479,6 +500,20 @@ equal "$(stat -c %a "$MNT/alien")" 640
 equal "$(stat -c %a "$MNT/made-elsewhere")" 2750
 equal "$(stat -c %a "$MNT/made")" 755
 equal "$(stat -c %a "$MNT")" 2750
+
+if [[ $SPEC = s3://* ]]; then
+	echo "== keys that no path can have"
+	for key in strange//x strange/a/./b strange/../c strange/both strange/both/in strange/trail/ "strange/$(printf 'n%.0s' {1..300})"; do
+		echo "$key" | bucket_put "$key"
+	done
+	remount_fs ''
+	equal "$(ls -A "$MNT/strange" | tr '\n' ' ')" 'a both trail '
+	content "$MNT/strange/both" strange/both
+	equal "$(ls -A "$MNT/strange/a" "$MNT/strange/trail" | tr '\n' ' ')" "$MNT/strange/a:  $MNT/strange/trail: "
+	find "$MNT/strange" >/dev/null
+	rm "$MNT/strange/both"
+	content "$MNT/strange/both/in" strange/both/in
+fi
 
 echo "== read-only"
 remount_fs ro
