@@ -138,7 +138,9 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	if (err)
 		goto out;
 	store_head_of(&st, &head);
-	call.if_match = st.etag[0] ? st.etag : NULL;
+	/* Else it was looked at just now, which is all that could be done. */
+	if (v->caps.copy_if_match && st.etag[0])
+		call.if_match = st.etag;
 	if (i->directory)
 		err = put_marker(v, &key, &head, &copied);
 	else

@@ -66,7 +66,7 @@ costs $((FILES * 12 / 10 + 20)) 'tar x'
 echo "== rsync"
 before
 rsync -a "$WORK/in/" "$MNT/rsync/"
-costs $((FILES * 3 + 10 * 10)) 'rsync -a of new files'
+costs $((FILES * 3 + 150)) 'rsync -a of new files'
 diff -r "$WORK/in" "$MNT/rsync" || fail 'not what was copied'
 before
 rsync -a "$WORK/in/" "$MNT/rsync/"
@@ -80,7 +80,7 @@ chown "$(id -u):$(id -g)" "$MNT"/cp/d0/*
 touch -d @1234567890 "$MNT"/cp/d0/*
 # Three changes of a file are one request, or two where the server keeps no
 # condition for a copy.
-costs $((50 * 3 + 5)) 'chmod, chown and touch of 50 files'
+costs $((50 * 2 + 20)) 'chmod, chown and touch of 50 files'
 equal "$(stat -c '%a %Y' "$MNT/cp/d0/f10")" '640 1234567890'
 
 echo "== asked again when it is no longer trusted"
