@@ -38,7 +38,7 @@ enum cache_event {
 	CACHE_DAMAGED, /* so many damaged, forged or misplaced ones */
 	CACHE_ALIEN, /* so many things that are none */
 	CACHE_TOO_LARGE, /* one of so many bytes is past the limit: not kept */
-	CACHE_DISK_FULL, /* and the disk has no room for one: not kept */
+	CACHE_NO_ROOM, /* and the disk, or memory, has none for one: not kept */
 	CACHE_UNUSABLE /* an error of that number: not kept */
 };
 
@@ -78,7 +78,7 @@ struct backend_ops {
 	 * publish(), or else put() it as it is.  One thread of a process at a
 	 * time asks for the same.
 	 * No room, not even with all idle ones gone: -EDQUOT by the limit,
-	 * -ENOSPC on the disk.  -EBUSY: another process has been at it for too
+	 * -ENOSPC on the disk, or in memory.  -EBUSY: another process has been at it for too
 	 * long; -ENOMEM; -EIO.
 	 */
 	int (*get)(struct cache_backend *b, const struct backend_want *want,

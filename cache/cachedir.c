@@ -1,6 +1,5 @@
 #include "cache/cachedir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,32 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/cachedir_private.h"
 #include "cache/diskio.h"
 #include "cache/filelock.h"
 #include "crypto/aead.h"
 
-#define PREFIX     "deltaglider-"
-#define SHARED     PREFIX "cache-" /* and the user's number */
-#define PREFIX_LEN (sizeof(PREFIX) - 1)
-#define RANDOM_LEN 6
-#define NAME_LEN   (PREFIX_LEN + RANDOM_LEN)
-#define ATTEMPTS   100 /* names tried; a second one is a rarity */
-#define WHY        256
-
-/*
- * How a live directory is told from a left-over without a moment of doubt:
- *
- * It is made under the name with a dot in front, gets its file "lock", this is
- * locked and signed, and only then is it renamed.  So whatever has the plain
- * name has been locked, and is dead if it no longer is.
- *
- * One with the dot may be swept while it is being made.  Its maker notices:
- * either the lock is taken, or a step fails because the directory is gone; it
- * then begins again under another name.  Removing takes the lock first, and
- * drops it when the directory is gone.
- */
-static const char lock_name[] = "lock";
-static const char signature[] = "deltaglider cache directory\n";
+#define SHARED   CACHEDIR_PREFIX "cache-" /* and the user's number */
+#define NAME_LEN (CACHEDIR_PREFIX_LEN + CACHEDIR_RANDOM_LEN)
+#define ATTEMPTS 100 /* names tried; a second one is a rarity */
+#define WHY      256
 
 struct cachedir {
 	int parent;
@@ -114,164 +96,18 @@ static int parent_open(const char *named, char why[WHY], int *out)
 	return err;
 }
 
-/* Open a directory that is ours alone.  Descriptor or -errno. */
-static int own_open(int parent, const char *name)
-{
-	struct stat st;
-	int fd, err;
-
-	fd = openat(parent, name,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
-	else if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
-		err = -EPERM;
-	else
-		return fd;
-	close(fd);
-	return err;
-}
-
-/* One pass over the directory: how many files went, the lock not counted. */
-static int empty_once(int dirfd, unsigned *removed)
-{
-	struct dirent *d;
-	DIR *dir;
-	int fd;
-
-	*removed = 0;
-	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
-	while ((d = readdir(dir))) {
-		if (!strcmp(d->d_name, lock_name))
-			continue;
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
-			continue;
-		if (!unlinkat(dirfd, d->d_name, 0) ||
-		    !unlinkat(dirfd, d->d_name, AT_REMOVEDIR))
-			(*removed)++;
-	}
-	closedir(dir);
-	return 0;
-}
-
-/* Remove the directory, whose lock the caller holds.  0 or -errno. */
-static int remove_all(int parent, const char *name, int dirfd)
-{
-	unsigned removed;
-	int err;
-
-	/* What readdir(3) shows while names go is not specified: repeat. */
-	do {
-		err = empty_once(dirfd, &removed);
-		if (err)
-			return err;
-	} while (removed);
-
-	/* The lock goes last: without one there is nothing else in there. */
-	if (unlinkat(dirfd, lock_name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
-/* Non-zero if the file is one of ours: nobody else's "lock" is touched. */
-static int is_signed(int lock)
-{
-	char text[sizeof(signature)];
-
-	return pread(lock, text, sizeof(text), 0) == sizeof(signature) - 1 &&
-	       !memcmp(text, signature, sizeof(signature) - 1);
-}
-
-/* Non-zero if `name` was left behind and is gone now. */
-static int sweep_one(int parent, const char *name)
-{
-	int hidden = name[0] == '.', swept = 0, fd, lock;
-	struct stat st;
-
-	fd = own_open(parent, name);
-	if (fd < 0)
-		return 0;
-	lock = openat(fd, lock_name,
-		      O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (lock < 0) {
-		/* Killed between two steps; rmdir(2) refuses all else. */
-		swept = errno == ENOENT &&
-			!unlinkat(parent, name, AT_REMOVEDIR);
-		goto close_dir;
-	}
-	if (fstat(lock, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    flock(lock, LOCK_EX | LOCK_NB) < 0)
-		goto close_lock;
-	if (is_signed(lock))
-		swept = !remove_all(parent, name, fd);
-	else if (hidden && !st.st_size && !unlinkat(fd, lock_name, 0))
-		swept = !unlinkat(parent, name, AT_REMOVEDIR);
-
-close_lock:
-	close(lock);
-close_dir:
-	close(fd);
-	return swept;
-}
-
-static int is_our_name(const char *name)
-{
-	if (*name == '.')
-		name++;
-	if (strncmp(name, PREFIX, PREFIX_LEN) != 0)
-		return 0;
-	name += PREFIX_LEN;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz234567") == RANDOM_LEN &&
-	       !name[RANDOM_LEN];
-}
-
-static unsigned sweep(int parent)
-{
-	unsigned swept = 0;
-	struct dirent *d;
-	DIR *dir;
-	int fd;
-
-	fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return 0;
-	}
-	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
-	while ((d = readdir(dir)))
-		if (is_our_name(d->d_name) && sweep_one(parent, d->d_name))
-			swept++;
-	closedir(dir);
-	return swept;
-}
-
 static int name_draw(char *name)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-	uint8_t random[RANDOM_LEN];
+	static const char letters[] = CACHEDIR_LETTERS;
+	uint8_t random[CACHEDIR_RANDOM_LEN];
 	int err;
 
 	err = aead_random(random, sizeof(random));
 	if (err)
 		return err;
-	memcpy(name, "." PREFIX, PREFIX_LEN + 1);
-	for (size_t i = 0; i < RANDOM_LEN; i++)
-		name[1 + PREFIX_LEN + i] = letters[random[i] % 32];
+	memcpy(name, "." CACHEDIR_PREFIX, CACHEDIR_PREFIX_LEN + 1);
+	for (size_t i = 0; i < CACHEDIR_RANDOM_LEN; i++)
+		name[1 + CACHEDIR_PREFIX_LEN + i] = letters[random[i] % 32];
 	name[1 + NAME_LEN] = '\0';
 	return 0;
 }
@@ -283,7 +119,7 @@ static int lock_make(struct cachedir *d)
 	ssize_t n;
 	int err;
 
-	d->lock = openat(d->fd, lock_name,
+	d->lock = openat(d->fd, CACHEDIR_LOCK,
 			 O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
 			 0600);
 	if (d->lock < 0)
@@ -297,15 +133,16 @@ static int lock_make(struct cachedir *d)
 		err = -ENOENT;
 		goto close_lock;
 	}
-	n = pwrite(d->lock, signature, sizeof(signature) - 1, 0);
-	if (n != sizeof(signature) - 1) {
+	n = pwrite(d->lock, CACHEDIR_SIGNATURE, sizeof(CACHEDIR_SIGNATURE) - 1,
+		   0);
+	if (n != sizeof(CACHEDIR_SIGNATURE) - 1) {
 		err = n < 0 ? -errno : -ENOSPC;
 		goto remove_lock;
 	}
 	return 0;
 
 remove_lock:
-	unlinkat(d->fd, lock_name, 0);
+	unlinkat(d->fd, CACHEDIR_LOCK, 0);
 close_lock:
 	close(d->lock);
 	return err;
@@ -321,7 +158,7 @@ static int make_once(struct cachedir *d)
 		return err;
 	if (mkdirat(d->parent, d->name, 0700) < 0)
 		return errno == EEXIST ? -EAGAIN : -errno;
-	d->fd = own_open(d->parent, d->name);
+	d->fd = cachedir_own_open(d->parent, d->name);
 	if (d->fd < 0) {
 		err = d->fd;
 		goto remove_dir;
@@ -337,7 +174,7 @@ static int make_once(struct cachedir *d)
 	return 0;
 
 close_lock:
-	unlinkat(d->fd, lock_name, 0);
+	unlinkat(d->fd, CACHEDIR_LOCK, 0);
 	close(d->lock);
 close_dir:
 	close(d->fd);
@@ -360,11 +197,11 @@ static int join_once(struct cachedir *d)
 
 	if (!made && errno != EEXIST)
 		return -errno;
-	d->fd = own_open(d->parent, d->name);
+	d->fd = cachedir_own_open(d->parent, d->name);
 	if (d->fd < 0)
 		return d->fd == -ENOENT ? -EAGAIN : d->fd;
 	(void)flock(d->fd, LOCK_SH | LOCK_NB);
-	d->lock = openat(d->fd, lock_name,
+	d->lock = openat(d->fd, CACHEDIR_LOCK,
 			 O_CREAT | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 			 0600);
 	if (d->lock < 0) {
@@ -375,16 +212,16 @@ static int join_once(struct cachedir *d)
 	if (!err && (fstat(d->lock, &st) || !st.st_nlink))
 		err = -EAGAIN;
 	/* All who join write the same. */
-	if (!err && !is_signed(d->lock))
+	if (!err && !cachedir_is_signed(d->lock))
 		err = diskio_truncate(d->lock, 0);
 	if (!err)
-		err = diskio_write(d->lock, signature, sizeof(signature) - 1,
-				   0);
+		err = diskio_write(d->lock, CACHEDIR_SIGNATURE,
+				   sizeof(CACHEDIR_SIGNATURE) - 1, 0);
 	if (!err)
 		return 0;
 	/* On a full disk, say.  Others may have joined meanwhile. */
 	if (made && !filelock_try(d->lock, LOCK_EX))
-		(void)unlinkat(d->fd, lock_name, 0);
+		(void)unlinkat(d->fd, CACHEDIR_LOCK, 0);
 	close(d->lock);
 close_dir:
 	close(d->fd);
@@ -441,7 +278,7 @@ int cachedir_open(struct cachedir **out, const struct cachedir_conf *conf,
 	err = parent_open(parent, why, &d->parent);
 	if (err)
 		goto free_dir;
-	n = sweep(d->parent);
+	n = cachedir_sweep_in(d->parent);
 	err = make_or_join(d);
 	if (d->shared && is_in_the_way(err)) {
 		complain(
@@ -479,7 +316,7 @@ unsigned cachedir_sweep(const char *parent)
 
 	if (parent_open(parent, why, &fd))
 		return 0;
-	swept = sweep(fd);
+	swept = cachedir_sweep_in(fd);
 	close(fd);
 	return swept;
 }
@@ -515,7 +352,7 @@ void cachedir_close(struct cachedir *d)
 		mine = !d->keep && !filelock_try(d->lock, LOCK_EX);
 	/* What cannot be removed now is a left-over to the next mount. */
 	if (mine)
-		(void)remove_all(d->parent, d->name, d->fd);
+		(void)cachedir_remove(d->parent, d->name, d->fd);
 	close(d->lock);
 	close(d->fd);
 	close(d->parent);

@@ -114,7 +114,7 @@ static void note_unkept(struct fill *f, int err)
 	if (err == -EDQUOT)
 		r->log.on(r->log.arg, CACHE_TOO_LARGE, f->e->len);
 	else if (err == -ENOSPC)
-		r->log.on(r->log.arg, CACHE_DISK_FULL, f->e->len);
+		r->log.on(r->log.arg, CACHE_NO_ROOM, f->e->len);
 	else
 		r->log.on(r->log.arg, CACHE_UNUSABLE, (uint64_t)-err);
 }

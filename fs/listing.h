@@ -6,10 +6,10 @@
 #include <time.h>
 
 #include "crypto/bytes.h"
+#include "s3/store.h"
 
 struct inode;
 struct request;
-struct store_stat;
 struct volume;
 
 /*
@@ -39,7 +39,7 @@ enum listing_says {
 };
 
 struct listing_entry {
-	char etag[136]; /* of a file; STORE_ETAG_MAX */
+	char etag[STORE_ETAG_MAX]; /* of a file */
 	uint64_t len; /* bytes stored */
 	struct timespec written; /* by the store's clock */
 	uint64_t since_ms; /* when that was true; clock_ms() */

@@ -76,7 +76,7 @@ static void tell(struct localcache *c, enum cache_event what, uint64_t n)
 			c->kind == CACHE_MEMORY ? "raise cache_memory_size"
 						: "raise cache_size");
 		break;
-	case CACHE_DISK_FULL:
+	case CACHE_NO_ROOM:
 		no_room(c, what, number,
 			c->kind == CACHE_MEMORY
 				? "give the mount's cgroup more memory"

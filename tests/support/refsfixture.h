@@ -84,4 +84,13 @@ struct seen seen(struct fixture *x);
 /* Files in the directory, the disk they take, and the name of the last. */
 unsigned files_of(const char *dir, uint64_t *bytes, char name[256]);
 
+/* Rows of cmocka's table, with the files or the memory. */
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, refs_setup, refs_teardown)
+#define IN_MEMORY(name)                                                     \
+	{                                                                   \
+#name " in memory", name, refs_setup_memory, refs_teardown, \
+			NULL                                                \
+	}
+
 #endif

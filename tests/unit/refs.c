@@ -437,14 +437,6 @@ static void a_full_disk_moves_it_to_memory(void **state)
 	source_clear(&s);
 }
 
-#define TEST(name) \
-	cmocka_unit_test_setup_teardown(name, refs_setup, refs_teardown)
-#define IN_MEMORY(name)                                                     \
-	{                                                                   \
-#name " in memory", name, refs_setup_memory, refs_teardown, \
-			NULL                                                \
-	}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -263,14 +263,6 @@ static void never_over_budget(void **state)
 		source_clear(&s[i]);
 }
 
-#define TEST(name) \
-	cmocka_unit_test_setup_teardown(name, refs_setup, refs_teardown)
-#define IN_MEMORY(name)                                                     \
-	{                                                                   \
-#name " in memory", name, refs_setup_memory, refs_teardown, \
-			NULL                                                \
-	}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
