@@ -79,11 +79,12 @@ struct inode {
 	int marker; /* directory: its marker object exists */
 	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
 	/* Of a directory: see fs/listing.h. */
-	struct listing *listing; /* owned; or NULL */
+	struct listing_page *listing; /* owned; or NULL */
 	struct asked {
 		uint64_t since_ms, not_before_ms;
-		size_t count, pages;
+		unsigned count, served, least;
 		int listing; /* somebody is at it */
+		int large; /* more than a page */
 	} asked;
 
 	/* Under defer.lock. */
@@ -117,6 +118,10 @@ struct volume {
 	pthread_mutex_t wholes_lock;
 	struct whole *wholes; /* see fs/whole.h */
 	struct defer defer;
+	struct {
+		pthread_mutex_t lock; /* short */
+		struct listed *first, **end; /* see fs/listing.c */
+	} listed;
 	pthread_mutex_t stats_lock;
 	struct volume_stats stats;
 };

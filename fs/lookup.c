@@ -296,23 +296,24 @@ static int resolve_name(struct volume *v, const struct request *rq,
 			struct resolved *out)
 {
 	struct listing_entry e;
+	enum listing_says says;
 	struct key key;
 	int err;
 
 	err = key_of(v, dir, name, &key);
 	if (err)
 		return err == -ESTALE ? -ENOENT : err;
-	switch (listing_ask(v, rq, dir, name, &e)) {
-	case LISTED_NOTHING:
+	says = listing_ask(v, rq, dir, name, &e);
+	if (says == LISTED_NOTHING)
 		return -ENOENT;
-	case LISTED_FILE:
-		return i && is_listed(i, &e) ? 1 : resolve(v, rq, &key, out);
-	case LISTED_DIRECTORY:
-		err = key_slash(&key);
-		return err ? err : resolve_marker(v, rq, &key, out);
-	default:
+	if (says == LISTED_FILE && i && is_listed(i, &e))
+		return 1;
+	if (rq && rq->known_only)
+		return -EREMOTE;
+	if (says != LISTED_DIRECTORY)
 		return resolve(v, rq, &key, out);
-	}
+	err = key_slash(&key);
+	return err ? err : resolve_marker(v, rq, &key, out);
 }
 
 /* One try; -EAGAIN if the name changed meanwhile. */

@@ -76,7 +76,7 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 		 struct inode **out)
 {
 	struct resolved r = { .directory = 1, .marker = 1 };
-	struct listing *nothing = listing_new(v);
+	struct listing_page *nothing = listing_nothing(v);
 	struct key key;
 	int err;
 

@@ -49,7 +49,7 @@ static int put_entry(struct page *p, const char *name,
 	return 0;
 }
 
-/* Entry number `k` of the stream; 1 when the page is full. */
+/* Entry number `k` of the stream; 1 when the page is full, or it was the last. */
 static int put_name(struct page *p, size_t k, off_t next)
 {
 	struct request rq = request_of(p->req);
@@ -59,7 +59,9 @@ static int put_name(struct page *p, size_t k, off_t next)
 	struct stat st;
 	int full;
 
-	dirstream_get(p->d, k, &view);
+	full = dirstream_get(p->d, &rq, k, &view);
+	if (full <= 0)
+		return full < 0 ? full : 1;
 	e.attr.st_mode = view.type;
 	e.attr.st_ino = 0xffffffff; /* unknown, as libfuse says it */
 	if (p->plus) {
@@ -84,7 +86,9 @@ static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 			  .buf = malloc(size),
 			  .size = size,
 			  .plus = plus };
-	size_t n, k = (size_t)off;
+	struct request rq = request_of(req);
+	size_t k = (size_t)off;
+	int full = 0;
 
 	if (!p.buf) {
 		fail(req, -ENOMEM);
@@ -95,13 +99,20 @@ static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		free(p.buf);
 		return;
 	}
-	n = dirstream_count(p.d) + 2;
-	for (int full = 0; k < n && !full; k += full ? 0 : 1) {
+	if (!off)
+		full = dirstream_start(p.d, &rq);
+	for (; !full; k += full ? 0 : 1) {
 		struct fuse_entry_param e = { .attr.st_mode = S_IFDIR,
 					      .attr.st_ino = 0xffffffff };
 
 		full = k < 2 ? put_entry(&p, dots[k], &e, (off_t)k + 1)
 			     : put_name(&p, k - 2, (off_t)k + 1);
+	}
+	/* An error that comes behind other entries is met again. */
+	if (full < 0 && !p.used) {
+		fail(req, full);
+		free(p.buf);
+		return;
 	}
 	(void)fuse_reply_buf(req, p.buf, p.used);
 	free(p.buf);

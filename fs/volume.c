@@ -52,6 +52,8 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	(void)pthread_cond_init(&v->gate_open, NULL);
 	(void)pthread_mutex_init(&v->wholes_lock, NULL);
 	(void)pthread_mutex_init(&v->stats_lock, NULL);
+	(void)pthread_mutex_init(&v->listed.lock, NULL);
+	v->listed.end = &v->listed.first;
 	defer_init(&v->defer);
 	err = make_root(v);
 	if (!err)
@@ -145,9 +147,11 @@ void volume_free(struct volume *v)
 		return;
 	defer_stop(v);
 	defer_clear(v);
+	listing_clear(v);
 	drop_all(v);
 	if (v->root)
 		inode_forget(v, v->root, UINT64_MAX);
+	(void)pthread_mutex_destroy(&v->listed.lock);
 	(void)pthread_mutex_destroy(&v->stats_lock);
 	(void)pthread_mutex_destroy(&v->wholes_lock);
 	(void)pthread_cond_destroy(&v->gate_open);

@@ -79,6 +79,8 @@ struct request {
 	gid_t gid;
 	store_cancel_fn *cancel; /* or NULL */
 	void *cancel_arg;
+	/* A lookup that has to ask for that one name alone gives -EREMOTE. */
+	int known_only;
 };
 
 /*
@@ -246,17 +248,25 @@ MUST_CHECK ssize_t handle_copy(const struct request *rq,
 /* The last one: store what is left, free `h` whatever comes of it. */
 void handle_release(struct handle *h);
 
-/* Directories: a snapshot of the names, made at opening. */
+/* Directories: their names, in no order. */
 struct dirent_view {
-	const char *name; /* borrowed from the stream */
+	const char *name; /* until the next call */
 	mode_t type; /* S_IFDIR, or 0: a listing does not tell links */
 };
 MUST_CHECK int dirstream_open(struct volume *v, const struct request *rq,
 			      struct inode *dir, struct dirstream **out);
 struct inode *dirstream_inode(const struct dirstream *d); /* borrowed */
-size_t dirstream_count(const struct dirstream *d);
-void dirstream_get(const struct dirstream *d, size_t at,
-		   struct dirent_view *out);
+/*
+ * Entry number `at`, if need be from the bucket, which is asked page after page.
+ * 1; 0: so many are not there; or -errno.
+ */
+MUST_CHECK int dirstream_get(struct dirstream *d, const struct request *rq,
+			     size_t at, struct dirent_view *out);
+/*
+ * About to be read from the beginning: if it was read before, as rewinddir(3)
+ * has it, the directory is looked at anew.  0 or -errno.
+ */
+MUST_CHECK int dirstream_start(struct dirstream *d, const struct request *rq);
 
 /*
  * Look up the entry and some that follow it, several requests at a time, so

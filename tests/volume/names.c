@@ -324,14 +324,14 @@ static void listing(void **state)
 	h = create(x, "unsaved", 0);
 	assert_int_equal(dirstream_open(x->v, &somebody, volume_root(x->v), &d),
 			 0);
-	assert_int_equal(dirstream_count(d), 3);
-	dirstream_get(d, 0, &e);
+	assert_int_equal(dirstream_get(d, &somebody, 0, &e), 1);
+	assert_string_equal(e.name, "unsaved");
+	assert_int_equal(dirstream_get(d, &somebody, 1, &e), 1);
 	assert_string_equal(e.name, "a");
 	assert_int_equal(e.type, S_IFDIR);
-	dirstream_get(d, 1, &e);
+	assert_int_equal(dirstream_get(d, &somebody, 2, &e), 1);
 	assert_string_equal(e.name, "b");
-	dirstream_get(d, 2, &e);
-	assert_string_equal(e.name, "unsaved");
+	assert_int_equal(dirstream_get(d, &somebody, 3, &e), 0);
 	dirstream_prefetch(d, &somebody, 0);
 	dirstream_close(d);
 	handle_release(h);
