@@ -125,21 +125,29 @@ static int read_device(const struct meta *m, dev_t *out)
 	return 0;
 }
 
+void attr_assume(struct attr *a, const struct attr_defaults *d, int directory)
+{
+	if (a->assumed & ATTR_MODE)
+		a->mode = directory ? S_IFDIR | d->dir_mode
+				    : S_IFREG | d->file_mode;
+	if (a->assumed & ATTR_UID)
+		a->uid = d->uid;
+	if (a->assumed & ATTR_GID)
+		a->gid = d->gid;
+}
+
 void attr_read(struct attr *out, const struct store_stat *st,
 	       const struct attr_defaults *d, int directory)
 {
 	mode_t type = directory ? S_IFDIR : S_IFREG;
 	uint64_t n;
 
-	*out = (struct attr){
-		.mode = type | (directory ? d->dir_mode : d->file_mode),
-		.uid = d->uid,
-		.gid = d->gid,
-		.mtime = st->mtime,
-	};
+	*out = (struct attr){ .mtime = st->mtime, .assumed = ATTR_ALL };
+	attr_assume(out, d, directory);
 	if (!read_number(&st->meta, "mode", 0177777, &n)) {
 		mode_t mode = (mode_t)n;
 
+		out->assumed &= ~(unsigned)ATTR_MODE;
 		/* s3fs writes it with a type; what has none, or another, is a file. */
 		if (is_file_type(mode) || S_ISDIR(mode))
 			out->mode = mode;
@@ -150,10 +158,14 @@ void attr_read(struct attr *out, const struct store_stat *st,
 		if (is_device(out->mode) && read_device(&st->meta, &out->rdev))
 			out->mode = type | (mode & 07777);
 	}
-	if (!read_number(&st->meta, "uid", UINT32_MAX - 1, &n))
+	if (!read_number(&st->meta, "uid", UINT32_MAX - 1, &n)) {
 		out->uid = (uid_t)n;
-	if (!read_number(&st->meta, "gid", UINT32_MAX - 1, &n))
+		out->assumed &= ~(unsigned)ATTR_UID;
+	}
+	if (!read_number(&st->meta, "gid", UINT32_MAX - 1, &n)) {
 		out->gid = (gid_t)n;
+		out->assumed &= ~(unsigned)ATTR_GID;
+	}
 	read_stamp(&st->meta, "mtime", &out->mtime);
 	out->atime = out->ctime = out->mtime;
 	read_stamp(&st->meta, "atime", &out->atime);

@@ -10,6 +10,9 @@
 struct meta;
 struct store_stat;
 
+/* Those that may be taken from the mount's defaults. */
+enum { ATTR_MODE = 1, ATTR_UID = 2, ATTR_GID = 4, ATTR_ALL = 7 };
+
 /* POSIX attributes of an inode, as they are kept with the object. */
 struct attr {
 	mode_t mode; /* with the type bits */
@@ -17,6 +20,7 @@ struct attr {
 	gid_t gid;
 	struct timespec atime, mtime, ctime;
 	dev_t rdev; /* of a device */
+	unsigned assumed; /* ATTR_...: not stored with the object */
 };
 
 /* What an object without attributes shows. */
@@ -35,6 +39,9 @@ struct attr_defaults {
  */
 void attr_read(struct attr *out, const struct store_stat *st,
 	       const struct attr_defaults *d, int directory);
+
+/* Take what is assumed from `d`, as attr_read() does. */
+void attr_assume(struct attr *a, const struct attr_defaults *d, int directory);
 
 /* Set these keys.  0 or -ENOSPC. */
 MUST_CHECK int attr_write(const struct attr *a, struct meta *m);

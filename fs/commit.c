@@ -361,6 +361,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 		attempt_of(&i->attempt, c, &st->meta);
 	i->pages_valid = 1;
 	i->attr_waits = 0;
+	i->attr.assumed = 0;
 	now = i->attr;
 	changed = !xattrs_equal(i->xattr, c->xattr);
 	(void)pthread_mutex_unlock(&i->lock);
@@ -368,6 +369,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 	count(c, st);
 	remember(c, st);
 	inode_keep_meta(i, st);
+	hints_news(c->v, c->dir, &c->key);
 	if (c->promotes)
 		promote_after(c);
 	/* chmod and the like that came during the upload. */

@@ -75,6 +75,9 @@ static struct inode *drop_pin(struct inode *i)
 	while (i && !i->pins && !i->lookups) {
 		struct inode *parent = i->parent;
 
+		if (parent && atomic_load(&v->hints.running) &&
+		    inode_is_news(i))
+			i->dir_key = key_dup_locked(v, parent);
 		if (parent)
 			unhash(i);
 		v->n_inodes--;
@@ -92,6 +95,9 @@ static void destroy(struct inode *dead)
 	while (dead) {
 		struct inode *next = dead->hash_next;
 
+		if (dead->dir_key)
+			hints_keep(dead->volume, dead->dir_key, dead);
+		free(dead->dir_key);
 		pagefile_close(dead->spool);
 		catalogue_free(dead->catalogue);
 		listing_free(dead->listing);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/defer.h"
+#include "fs/hints.h"
 #include "fs/listing.h"
 #include "fs/object.h"
 #include "fs/volume.h"
@@ -35,6 +36,7 @@ struct inode {
 	struct inode
 		*parent; /* held; NULL for the root and what was unlinked */
 	char *name; /* owned; NULL with parent */
+	char *dir_key; /* of one to be freed: see hints_keep(); owned */
 	struct inode *hash_next, **hash_link; /* same slot of volume.names */
 	struct inode *child; /* of a directory: those in memory */
 	struct inode *sibling, **sibling_link; /* others of the same parent */
@@ -75,7 +77,9 @@ struct inode {
 	struct attempt
 		attempt; /* what may be in the bucket without our knowing */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
+	int hinted; /* the hints in the bucket say the same: see fs/hints.h */
 	int pages_valid; /* the kernel's pages show `object` */
+	int made_here; /* directory: by this mount */
 	int marker; /* directory: its marker object exists */
 	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
 	/* Of a directory: see fs/listing.h. */
@@ -118,6 +122,7 @@ struct volume {
 	pthread_mutex_t wholes_lock;
 	struct whole *wholes; /* see fs/whole.h */
 	struct defer defer;
+	struct hints hints;
 	struct {
 		pthread_mutex_t lock; /* short */
 		struct listed *first, **end; /* see fs/listing.c */
@@ -135,6 +140,10 @@ MUST_CHECK int key_of(struct volume *v, struct inode *dir, const char *name,
 		      struct key *out);
 /* Of a file, or a directory's with its '/'. -ESTALE if it has no name. */
 MUST_CHECK int key_of_inode(struct volume *v, struct inode *i, struct key *out);
+/* Of the directory with its '/', for free(), under volume.lock; or NULL. */
+char *key_dup_locked(struct volume *v, const struct inode *dir);
+/* Bytes of a file's key up to its name. */
+size_t key_dir_len(const struct key *k);
 /* `key` and a '/'. */
 MUST_CHECK int key_slash(struct key *k);
 
@@ -191,6 +200,7 @@ int inode_local(struct inode *i); /* has what the bucket has not */
 static inline void inode_changed(struct inode *i)
 {
 	i->generation++;
+	i->hinted = 0;
 }
 uint64_t inode_generation(struct inode *i);
 
@@ -211,6 +221,8 @@ struct resolved {
 	struct object object;
 	struct attr attr;
 	char xattr[META_VALUE_MAX]; /* see fs/xattrs.h */
+	uint64_t since_ms; /* when it was so; clock_ms(); 0: now */
+	int hinted; /* as of the inode */
 };
 /* What the bucket has under that name.  0, -ENOENT, or the store's. */
 MUST_CHECK int resolve(struct volume *v, const struct request *rq,

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/inode.h"
@@ -45,6 +46,30 @@ int key_of(struct volume *v, struct inode *dir, const char *name,
 	memcpy(out->text + prefix, p, path);
 	memcpy(out->text + prefix + path, last, len + 1);
 	return 0;
+}
+
+char *key_dup_locked(struct volume *v, const struct inode *dir)
+{
+	char buf[STORE_KEY_MAX + 1], *p = buf + sizeof(buf), *out;
+	size_t prefix = strlen(v->prefix), path;
+
+	if (path_back(dir, buf, &p))
+		return NULL;
+	path = (size_t)(buf + sizeof(buf) - p);
+	out = malloc(prefix + path + 1);
+	if (!out)
+		return NULL;
+	memcpy(out, v->prefix, prefix);
+	memcpy(out + prefix, p, path);
+	out[prefix + path] = '\0';
+	return out;
+}
+
+size_t key_dir_len(const struct key *k)
+{
+	const char *slash = strrchr(k->text, '/');
+
+	return slash ? (size_t)(slash - k->text) + 1 : 0;
 }
 
 int key_slash(struct key *k)

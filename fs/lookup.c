@@ -215,6 +215,10 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		inode_set_object(i, &r->object);
 		i->sniffed = 0;
 	}
+	if (r->since_ms)
+		i->checked_ms = r->since_ms;
+	if (!i->attr_waits)
+		i->hinted = r->hinted;
 	if (!same) {
 		i->pages_valid = 0;
 		verdict = TAKEN;
@@ -238,6 +242,9 @@ int inode_of(struct volume *v, struct inode *dir, const char *name,
 	i->checked_ms = clock_ms();
 	if (!r->directory)
 		inode_set_object(i, &r->object);
+	if (r->since_ms)
+		i->checked_ms = r->since_ms;
+	i->hinted = r->hinted;
 	had = NULL;
 	err = inode_set_xattr(i, r->xattr);
 	if (!err)
@@ -308,10 +315,16 @@ static int resolve_name(struct volume *v, const struct request *rq,
 		return -ENOENT;
 	if (says == LISTED_FILE && i && is_listed(i, &e))
 		return 1;
+	if (says == LISTED_FILE && hints_find(v, rq, &key, &e, name, out))
+		return 0;
 	if (rq && rq->known_only)
 		return -EREMOTE;
-	if (says != LISTED_DIRECTORY)
-		return resolve(v, rq, &key, out);
+	if (says != LISTED_DIRECTORY) {
+		err = resolve(v, rq, &key, out);
+		if (!err && !out->directory)
+			hints_news(v, dir, &key);
+		return err;
+	}
 	err = key_slash(&key);
 	return err ? err : resolve_marker(v, rq, &key, out);
 }

@@ -94,6 +94,11 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 	directory_touched(parent);
 	err = inode_of(v, parent, name, &r, out);
 	/* It was just looked up and not there: so there is nothing in it. */
+	if (!err) {
+		(void)pthread_mutex_lock(&(*out)->lock);
+		(*out)->made_here = 1;
+		(void)pthread_mutex_unlock(&(*out)->lock);
+	}
 	if (!err && nothing) {
 		listing_offer(*out, nothing);
 		nothing = NULL;

@@ -79,6 +79,7 @@ static int open_volume(struct mounted *m)
 		.attr_timeout_ms = o->attr_timeout_ms,
 		.entry_timeout_ms = o->entry_timeout_ms,
 		.attr_delay_ms = ATTR_DELAY_MS,
+		.hints = 1,
 	};
 
 	return volume_new(&m->volume, &conf);

@@ -239,6 +239,8 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		err = directory_keep(v, parent);
 	if (!err)
 		err = remove_object(v, &key);
+	if (!err)
+		hints_removed(v, &key);
 	if (!err) {
 		names_remove(v, i);
 		names_changed(v, parent, name);

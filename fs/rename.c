@@ -267,6 +267,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	e->from->checked_ms = clock_ms();
 	if (e->from->attr_changes == m.change) {
 		e->from->attr.ctime = m.attr.ctime;
+		e->from->attr.assumed = 0;
 		e->from->attr_waits = 0;
 	}
 	inode_changed(e->from);
@@ -274,6 +275,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	(void)pthread_mutex_unlock(&e->from->lock);
 	choose_moved(v, r->from_parent, r->to_parent, e->from_key.text, &obj,
 		     e->to_key.text);
+	hints_news(v, r->to_parent, &e->to_key);
 	err = rename_done(v, r, e->from);
 	if (!err)
 		err = directory_keep(v, r->from_parent);

@@ -22,10 +22,14 @@ static void apply(struct attr *a, const struct stat *want, int which)
 	if (which & SET_MTIME)
 		a->mtime = want->st_mtim;
 	a->ctime = attr_now();
+	a->assumed = 0; /* all of them are stored */
 }
 
-/* The same bytes, perhaps with another ETag: still what a file is compared with. */
-static void tell_catalogue(struct inode *i, const struct key *key,
+/*
+ * The same bytes, perhaps with another ETag: still what a file is compared with,
+ * but news for the hints.
+ */
+static void tell_others(struct inode *i, const struct key *key,
 			   const struct object *now)
 {
 	struct inode *dir;
@@ -34,6 +38,7 @@ static void tell_catalogue(struct inode *i, const struct key *key,
 	if (names_where(i->volume, i, &dir, &name))
 		return;
 	choose_moved(i->volume, dir, dir, key->text, now, key->text);
+	hints_news(i->volume, dir, key);
 	free(name);
 	inode_unpin(dir);
 }
@@ -158,7 +163,7 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	now = i->object;
 	(void)pthread_mutex_unlock(&i->lock);
 	if (!i->directory)
-		tell_catalogue(i, &key, &now);
+		tell_others(i, &key, &now);
 out:
 	if (err)
 		log_error("attributes of %s: %s", key.text,
@@ -213,6 +218,7 @@ static int set_xattr(struct inode *i, const struct xattr_change *c)
 	before = i->xattr;
 	i->xattr = after;
 	i->attr.ctime = attr_now();
+	i->attr.assumed = 0;
 	inode_changed(i);
 	attr = i->attr;
 	waits = i->unsaved || (!i->directory && !i->remote);

@@ -55,9 +55,12 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	(void)pthread_mutex_init(&v->listed.lock, NULL);
 	v->listed.end = &v->listed.first;
 	defer_init(&v->defer);
+	hints_init(&v->hints);
 	err = make_root(v);
 	if (!err)
 		err = defer_start(v);
+	if (!err)
+		err = hints_start(v);
 	if (err)
 		volume_free(v);
 	else
@@ -118,6 +121,7 @@ void volume_shutdown(struct volume *v)
 		inode_unpin(i);
 	}
 	defer_stop(v);
+	hints_stop(v);
 }
 
 /* The kernel is gone and forgot nothing: let go of all that it knew. */
@@ -146,6 +150,8 @@ void volume_free(struct volume *v)
 	if (!v)
 		return;
 	defer_stop(v);
+	hints_stop(v);
+	hints_clear(v);
 	defer_clear(v);
 	listing_clear(v);
 	drop_all(v);

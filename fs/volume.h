@@ -55,6 +55,7 @@ struct volume_conf {
 	enum delta_level level;
 	int exclusive; /* nobody else writes to the bucket */
 	int read_only;
+	int hints; /* write them: see fs/hints.h */
 	unsigned encoders; /* most files encoded at once */
 	uint64_t attr_timeout_ms;
 	uint64_t attr_delay_ms; /* new attributes of what is stored may wait so
