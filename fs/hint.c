@@ -161,7 +161,8 @@ int hint_read(const uint8_t *data, size_t len, size_t *at, struct hint *out)
 	if (len - *at < FIXED)
 		return -EBADMSG;
 	own = le32_get(p + LEN_AT);
-	if (own < FIXED || own > len - *at || p[FLAGS_AT] & ~ALL_FLAGS)
+	if (own < FIXED || own > len - *at || p[FLAGS_AT] & ~ALL_FLAGS ||
+	    p[ASSUMED_AT] & ~ATTR_ALL || p[ASSUMED_AT + 1])
 		return -EBADMSG;
 	*out = (struct hint){
 		.object = { .form = p[FORM_AT],
@@ -171,7 +172,7 @@ int hint_read(const uint8_t *data, size_t len, size_t *at, struct hint *out)
 			    .written_by = !!(p[FLAGS_AT] & WRITTEN_BY),
 			    .stored = le64_get(p + STORED_AT),
 			    .size = le64_get(p + SIZE_AT) },
-		.attr = { .assumed = p[ASSUMED_AT] & ATTR_ALL,
+		.attr = { .assumed = p[ASSUMED_AT],
 			  .mode = le32_get(p + MODE_AT),
 			  .uid = le32_get(p + UID_AT),
 			  .gid = le32_get(p + GID_AT),

@@ -36,7 +36,7 @@ struct hints {
 	atomic_int running;
 	int stopping;
 	pthread_t thread;
-	uint64_t used; /* files that were not asked for because of them */
+	uint64_t used, written; /* see struct volume_stats */
 };
 
 void hints_init(struct hints *h);
@@ -45,6 +45,8 @@ MUST_CHECK int hints_start(struct volume *v);
 /* Write what is news, for a few seconds at most, and end the thread. */
 void hints_stop(struct volume *v);
 void hints_clear(struct volume *v);
+struct volume_stats;
+void hints_stats(struct volume *v, struct volume_stats *out);
 
 /*
  * The file `name`, key `key`, that a listing shows as `e`: 1 and what

@@ -11,7 +11,7 @@ struct hint_table {
 	struct hint_table *next;
 	char *dir; /* key of the directory, with the mount's prefix */
 	unsigned users; /* at work on it without the lock */
-	int reading;
+	int reading, writing;
 	int absent; /* the bucket has none */
 	struct bytes file; /* as it was read; empty: not in memory */
 	uint32_t *index; /* where its hints are, by name */

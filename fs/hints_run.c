@@ -26,6 +26,11 @@ void hints_init(struct hints *h)
 	(void)pthread_condattr_destroy(&attr);
 }
 
+static int is_enough(const struct hint_table *t)
+{
+	return t->news >= NEWS_MIN && t->news * NEWS_PART >= t->known;
+}
+
 static int is_due(const struct hints *h, const struct hint_table *t)
 {
 	uint64_t now = clock_ms();
@@ -34,7 +39,7 @@ static int is_due(const struct hints *h, const struct hint_table *t)
 		return 0;
 	if (h->stopping)
 		return 1;
-	return t->news * NEWS_PART >= t->known &&
+	return is_enough(t) &&
 	       (now - t->last_news_ms >= QUIET_MS ||
 		now - t->first_news_ms >= LATE_MS);
 }
@@ -80,6 +85,7 @@ static int look_through(struct hints *h, struct hint_table *due[BATCH],
 		while ((t = *at)) {
 			if (*n < BATCH && is_due(h, t)) {
 				t->users++;
+				t->writing = 1;
 				due[(*n)++] = t;
 			}
 			pending |= tidy_table(h, t);
@@ -116,8 +122,10 @@ static void write_due(struct volume *v, struct hint_table *due[BATCH], size_t n)
 	(void)pthread_mutex_unlock(&h->lock);
 	(void)parallel_for(n, THREADS, write_one, &b);
 	(void)pthread_mutex_lock(&h->lock);
-	for (size_t k = 0; k < n; k++)
+	for (size_t k = 0; k < n; k++) {
 		due[k]->users--;
+		due[k]->writing = 0;
+	}
 }
 
 static void *run(void *arg)
@@ -179,6 +187,20 @@ void hints_stop(struct volume *v)
 	(void)pthread_cond_broadcast(&h->change);
 	(void)pthread_mutex_unlock(&h->lock);
 	(void)pthread_join(h->thread, NULL);
+}
+
+void hints_stats(struct volume *v, struct volume_stats *out)
+{
+	struct hints *h = &v->hints;
+
+	(void)pthread_mutex_lock(&h->lock);
+	out->hints_used = h->used;
+	out->hints_written = h->written;
+	out->hints_waiting = 0;
+	for (size_t k = 0; k < HINT_BUCKETS; k++)
+		for (struct hint_table *t = h->tables[k]; t; t = t->next)
+			out->hints_waiting += t->writing || is_enough(t);
+	(void)pthread_mutex_unlock(&h->lock);
 }
 
 void hints_clear(struct volume *v)

@@ -37,6 +37,7 @@ struct merge {
 	struct bytes fresh, file;
 	struct piece *list;
 	size_t n, cap;
+	int stored;
 };
 
 static int add(struct merge *m, enum rank rank, const uint8_t *data, size_t len)
@@ -284,7 +285,8 @@ static void merge_and_put(struct merge *m)
 	if (!err && changed >= CHANGED_MIN) {
 		drop_what_is_gone(m);
 		err = put(m);
-		if (!err)
+		m->stored = !err;
+		if (m->stored)
 			mark_hinted(m);
 	}
 }
@@ -333,7 +335,8 @@ void hint_table_write(struct volume *v, struct hint_table *t)
 		merge_and_put(&m);
 	}
 	(void)pthread_mutex_lock(&h->lock);
-	if (m.file.len) {
+	if (m.stored) {
+		h->written++;
 		hint_table_drop_file(h, t);
 		t->absent = 0;
 		t->misses = 0;

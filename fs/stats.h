@@ -22,6 +22,9 @@ struct volume_stats {
 	uint64_t unverified_bytes; /* read from objects without a digest */
 	uint64_t inodes; /* known now */
 	uint64_t spool_bytes; /* in use now */
+	uint64_t hints_used; /* files that hints saved a request for */
+	uint64_t hints_written; /* objects of them */
+	uint64_t hints_waiting; /* directories with enough news for one */
 };
 
 /* All of .dg/stats, as JSON.  0 or -ENOMEM. */

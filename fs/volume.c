@@ -176,5 +176,6 @@ void volume_stats(struct volume *v, struct volume_stats *out)
 	(void)pthread_mutex_lock(&v->lock);
 	out->inodes = v->n_inodes;
 	(void)pthread_mutex_unlock(&v->lock);
+	hints_stats(v, out);
 	out->spool_bytes = budget_used(v->conf.spool);
 }

@@ -43,10 +43,11 @@ costs() {
 	[ "$now" -le "$1" ] || fail "$2: $now requests, at most $1 expected"
 	CHECKS=$((CHECKS + 1))
 }
-# Nothing was written for two looks a good second apart.
+# Nothing was written for two looks a good second apart, and hints are.
 calm() {
 	local now
 
+	[ "$(stats .hints.waiting)" = 0 ] || return 1
 	now=$(requests put copy delete)
 	read -r -t 1.3 <> <(:) || :
 	[ "$(requests put copy delete)" = "$now" ]
