@@ -18,9 +18,9 @@ struct attr {
 	mode_t mode; /* with the type bits */
 	uid_t uid;
 	gid_t gid;
+	unsigned assumed; /* ATTR_...: not stored with the object */
 	struct timespec atime, mtime, ctime;
 	dev_t rdev; /* of a device */
-	unsigned assumed; /* ATTR_...: not stored with the object */
 };
 
 /* What an object without attributes shows. */

@@ -118,20 +118,20 @@ static struct catalogue *catalogue_of(struct volume *v, struct inode *dir)
 	struct catalogue *c, *fresh = NULL;
 	struct key key;
 
-	(void)pthread_mutex_lock(&dir->lock);
-	c = dir->catalogue;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_lock(dir);
+	c = directory_of(dir)->catalogue;
+	inode_unlock(dir);
 	if (c)
 		return c;
 	if (key_of_inode(v, dir, &key) || catalogue_load(&fresh, v, key.text))
 		return NULL;
-	(void)pthread_mutex_lock(&dir->lock);
-	if (!dir->catalogue) {
-		dir->catalogue = fresh;
+	inode_lock(dir);
+	if (!directory_of(dir)->catalogue) {
+		directory_of(dir)->catalogue = fresh;
 		fresh = NULL;
 	}
-	c = dir->catalogue;
-	(void)pthread_mutex_unlock(&dir->lock);
+	c = directory_of(dir)->catalogue;
+	inode_unlock(dir);
 	catalogue_free(fresh);
 	return c;
 }
@@ -157,9 +157,9 @@ void choose_note(struct volume *v, struct inode *dir, const struct candidate *c)
 	struct catalogue *cat;
 
 	(void)v;
-	(void)pthread_mutex_lock(&dir->lock);
-	cat = dir->catalogue;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_lock(dir);
+	cat = directory_of(dir)->catalogue;
+	inode_unlock(dir);
 	/* Without one, the first question will find it in the bucket. */
 	if (cat)
 		catalogue_put(cat, c);
@@ -169,9 +169,9 @@ void choose_forget(struct inode *dir, const char *key)
 {
 	struct catalogue *cat;
 
-	(void)pthread_mutex_lock(&dir->lock);
-	cat = dir->catalogue;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_lock(dir);
+	cat = directory_of(dir)->catalogue;
+	inode_unlock(dir);
 	if (cat)
 		catalogue_remove(cat, key);
 }
@@ -184,9 +184,9 @@ void choose_moved(struct volume *v, struct inode *from, struct inode *to,
 	struct candidate c;
 	int known;
 
-	(void)pthread_mutex_lock(&from->lock);
-	cat = from->catalogue;
-	(void)pthread_mutex_unlock(&from->lock);
+	inode_lock(from);
+	cat = directory_of(from)->catalogue;
+	inode_unlock(from);
 	known = cat && catalogue_find(cat, old_key, &c);
 	choose_forget(from, old_key);
 	choose_forget(to, new_key);

@@ -120,7 +120,6 @@ static void created_of(const struct meta *m, char out[40])
 static void attempt_of(struct attempt *a, const struct commit *c,
 		       const struct meta *m)
 {
-	a->known = 1;
 	memcpy(a->digest, c->digest, DIGEST_LEN);
 	created_of(m, a->created);
 }
@@ -128,12 +127,16 @@ static void attempt_of(struct attempt *a, const struct commit *c,
 /* The answer is lost: the next try must know what this one may have done. */
 static void remember_attempt(struct commit *c, const struct meta *m)
 {
-	struct attempt a;
+	struct attempt *a = malloc(sizeof(*a)), *had;
 
-	attempt_of(&a, c, m);
-	(void)pthread_mutex_lock(&c->inode->lock);
+	if (!a)
+		return; /* the next try may take its own bytes for another's */
+	attempt_of(a, c, m);
+	inode_lock(c->inode);
+	had = c->inode->attempt;
 	c->inode->attempt = a;
-	(void)pthread_mutex_unlock(&c->inode->lock);
+	inode_unlock(c->inode);
+	free(had);
 }
 
 static int is_attempt(const struct attempt *a, const struct object *there,
@@ -142,7 +145,7 @@ static int is_attempt(const struct attempt *a, const struct object *there,
 	char created[40];
 
 	created_of(m, created);
-	return a->known && there->has_digest &&
+	return a && there->has_digest &&
 	       !memcmp(a->digest, there->digest, DIGEST_LEN) &&
 	       !strcmp(a->created, created);
 }
@@ -168,31 +171,32 @@ static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
 	struct inode *i = c->inode;
 	enum conflict verdict = CONFLICT_LOST;
 	struct attempt now;
-	struct object there;
+	struct object there, known;
 	int earlier;
 
 	if (object_head(c->v, &(struct store_call){ 0 }, c->key.text, &there,
 			st))
 		return CONFLICT_LOST;
 	attempt_of(&now, c, ours);
-	(void)pthread_mutex_lock(&i->lock);
-	earlier = is_attempt(&i->attempt, &there, &st->meta);
+	inode_lock(i);
+	known = inode_object(i);
+	earlier = is_attempt(i->attempt, &there, &st->meta);
 	/* Without O_EXCL it does not matter who wrote these very bytes. */
 	if (is_attempt(&now, &there, &st->meta) ||
 	    (!i->exclusive && same_digest(&there, c->size, c->digest)))
 		verdict = CONFLICT_OURS;
 	else if (earlier ||
-		 (i->remote && i->object.has_digest &&
-		  same_digest(&there, i->object.size, i->object.digest)))
+		 (i->remote && known.has_digest &&
+		  same_digest(&there, known.size, known.digest)))
 		verdict = CONFLICT_AGAIN;
 	if (earlier)
 		i->exclusive = 0;
 	if (verdict == CONFLICT_AGAIN) {
-		i->object = there;
+		inode_put_object(i, &there);
 		i->remote = 1;
 		inode_changed(i);
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return verdict;
 }
 
@@ -205,10 +209,10 @@ static int put_once(struct commit *c, const struct store_source *src,
 	struct object base;
 	int err, remote;
 
-	(void)pthread_mutex_lock(&c->inode->lock);
-	base = c->inode->object;
+	inode_lock(c->inode);
+	base = inode_object(c->inode);
 	remote = c->inode->remote;
-	(void)pthread_mutex_unlock(&c->inode->lock);
+	inode_unlock(c->inode);
 	/* Without an ETag it is not known what is there: no condition holds. */
 	if (remote && base.etag[0])
 		call.if_match = base.etag;
@@ -245,9 +249,9 @@ static int put_until_settled(struct commit *c, const struct store_source *src,
 		}
 		break;
 	}
-	(void)pthread_mutex_lock(&c->inode->lock);
+	inode_lock(c->inode);
 	exclusive = c->inode->exclusive;
-	(void)pthread_mutex_unlock(&c->inode->lock);
+	inode_unlock(c->inode);
 	volume_count(c->v, &c->v->stats.conflicts, 1);
 	log_error(
 		"%s: somebody else stored another version since it was opened: not replaced",
@@ -345,6 +349,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 {
 	struct inode *i = c->inode;
 	struct object obj;
+	struct attempt *attempt;
 	struct attr now;
 	int changed;
 
@@ -352,19 +357,21 @@ static int stored(struct commit *c, const struct store_stat *st)
 	obj.stored = st->len;
 	obj.size = c->size;
 	i->dirty = 0;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	inode_set_object(i, &obj);
 	i->unsaved = 0;
 	i->exclusive = 0;
-	i->attempt.known = 0;
-	if (!st->etag[0]) /* what became of it the next commit finds out */
-		attempt_of(&i->attempt, c, &st->meta);
+	attempt = i->attempt;
+	i->attempt = NULL;
 	i->pages_valid = 1;
 	i->attr_waits = 0;
 	i->attr.assumed = 0;
 	now = i->attr;
 	changed = !xattrs_equal(i->xattr, c->xattr);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
+	free(attempt);
+	if (!st->etag[0]) /* what became of it the next commit finds out */
+		remember_attempt(c, &st->meta);
 	names_changed(c->v, c->dir, c->name);
 	count(c, st);
 	remember(c, st);
@@ -405,10 +412,10 @@ static int put_safely(struct commit *c, struct store_stat *st)
 		    c->key.text);
 	choose_forget(c->dir, c->ref_key.text);
 	object_read(&obj, st);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	inode_set_object(i, &obj); /* which is what is replaced now */
 	i->size = c->size;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	drop_delta(c);
 	*st = (struct store_stat){ 0 };
 	return put_file(c, st);
@@ -419,9 +426,9 @@ static int run(struct commit *c)
 	struct store_stat st = { 0 };
 	int err;
 
-	(void)pthread_mutex_lock(&c->inode->lock);
+	inode_lock(c->inode);
 	c->attr = c->inode->attr;
-	(void)pthread_mutex_unlock(&c->inode->lock);
+	inode_unlock(c->inode);
 	err = inode_copy_xattr(c->inode, &c->xattr);
 	if (!err)
 		err = key_of(c->v, c->dir, c->name, &c->key);
@@ -458,7 +465,7 @@ int inode_commit_locked(struct inode *i, enum commit_when when)
 	struct commit c = { .v = i->volume, .inode = i };
 	int err = 0;
 
-	(void)pthread_rwlock_rdlock(&i->data);
+	latch_read(&i->data);
 	if (!i->dirty ||
 	    (when == COMMIT_UNLESS_EMPTY && !pagefile_length(i->spool)))
 		goto unlock;
@@ -482,7 +489,7 @@ int inode_commit_locked(struct inode *i, enum commit_when when)
 	free(c.name);
 	inode_unpin(c.dir);
 unlock:
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	return err;
 }
 
@@ -491,10 +498,10 @@ int inode_commit(struct inode *i, enum commit_when when)
 	struct inode *dir;
 	int err;
 
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	dir = inode_enter(i);
 	err = inode_commit_locked(i, when);
 	inode_leave(dir);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	return err;
 }

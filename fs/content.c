@@ -41,10 +41,10 @@ static int content_open(struct content *c, struct inode *i)
 	struct key key;
 	int err;
 
-	(void)pthread_mutex_lock(&i->lock);
-	obj = i->object;
+	inode_lock(i);
+	obj = inode_object(i);
 	err = i->remote ? 0 : -ESTALE;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!err && c->fetch && !strcmp(c->etag, obj.etag))
 		return 0;
 	content_clear(c);
@@ -64,7 +64,7 @@ static int content_open(struct content *c, struct inode *i)
 static int content_follow(struct inode *i, const struct store_call *call)
 {
 	struct store_stat st;
-	struct object now;
+	struct object now, known;
 	struct key key;
 	int err;
 
@@ -73,17 +73,18 @@ static int content_follow(struct inode *i, const struct store_call *call)
 		err = object_head(i->volume, call, key.text, &now, &st);
 	if (err)
 		return err == -ENOENT ? -ESTALE : err;
-	(void)pthread_mutex_lock(&i->lock);
-	if (i->remote && now.has_digest && i->object.has_digest &&
-	    now.size == i->object.size &&
-	    !memcmp(now.digest, i->object.digest, DIGEST_LEN)) {
+	inode_lock(i);
+	known = inode_object(i);
+	if (i->remote && now.has_digest && known.has_digest &&
+	    now.size == known.size &&
+	    !memcmp(now.digest, known.digest, DIGEST_LEN)) {
 		inode_set_object(i, &now);
 		i->attr_unseen = 1;
 		i->checked_ms = 0;
 	} else {
-		err = strcmp(now.etag, i->object.etag) != 0 ? -ESTALE : 0;
+		err = strcmp(now.etag, known.etag) != 0 ? -ESTALE : 0;
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return err;
 }
 
@@ -147,14 +148,14 @@ int inode_spool_upto(struct inode *i, const struct request *rq, uint64_t len)
 	uint64_t size;
 	int err, have;
 
-	(void)pthread_rwlock_rdlock(&i->data);
+	latch_read(&i->data);
 	have = i->spool != NULL;
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	if (have)
 		return 0;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	size = i->remote ? i->object.size : 0;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	err = inode_new_spool(i, &spool);
 	if (!err) {
 		err = copy_to(i, rq, size < len ? size : len, spool);
@@ -163,13 +164,13 @@ int inode_spool_upto(struct inode *i, const struct request *rq, uint64_t len)
 	}
 	if (err)
 		return err;
-	(void)pthread_rwlock_wrlock(&i->data);
+	latch_write(&i->data);
 	i->spool = spool;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	i->spooled = 1;
 	inode_changed(i);
-	(void)pthread_mutex_unlock(&i->lock);
-	(void)pthread_rwlock_unlock(&i->data);
+	inode_unlock(i);
+	latch_release(&i->data);
 	return 0;
 }
 
@@ -182,12 +183,12 @@ void inode_touched(struct inode *i, uint64_t size)
 {
 	struct timespec now = attr_now();
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	i->size = size;
 	i->attr.mtime = i->attr.ctime = now;
 	i->unsaved = 1;
 	inode_changed(i);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 }
 
 int inode_resize(struct inode *i, const struct request *rq, uint64_t len)
@@ -197,7 +198,7 @@ int inode_resize(struct inode *i, const struct request *rq, uint64_t len)
 	err = inode_spool_upto(i, rq, len);
 	if (err)
 		return err;
-	(void)pthread_rwlock_wrlock(&i->data);
+	latch_write(&i->data);
 	err = pagefile_truncate(i->spool, len);
 	if (!err) {
 		if (len <= i->torn_off)
@@ -205,6 +206,6 @@ int inode_resize(struct inode *i, const struct request *rq, uint64_t len)
 		i->dirty = 1;
 		inode_touched(i, len);
 	}
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	return err;
 }

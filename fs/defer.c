@@ -38,15 +38,15 @@ int inode_store_attr(struct inode *i)
 	uint64_t change;
 	int err, waits;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	waits = i->attr_waits && !i->unsaved && (i->directory || i->remote);
 	a = i->attr;
 	change = i->attr_changes;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!waits)
 		return 0; /* or its commit takes them along */
 	err = inode_commit_attr(i, &a);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (i->attr_changes == change) {
 		i->attr_waits = 0;
 		if (err) {
@@ -54,7 +54,7 @@ int inode_store_attr(struct inode *i)
 			inode_changed(i);
 		}
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return err;
 }
 
@@ -63,11 +63,11 @@ int inode_sync_attr(struct inode *i)
 	struct inode *dir;
 	int err;
 
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	dir = inode_enter(i);
 	err = inode_store_attr(i);
 	inode_leave(dir);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	return err;
 }
 
@@ -84,11 +84,11 @@ void inode_defer_attr(struct inode *i)
 	struct defer *d = &v->defer;
 	int waits;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	i->attr_waits = 1;
 	i->attr_changes++;
 	inode_changed(i);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	inode_pin(i);
 	(void)pthread_mutex_lock(&d->lock);
 	waits = d->running && !d->stopping;
@@ -207,10 +207,10 @@ static void forget_meta(struct inode *i)
 {
 	if (!i)
 		return;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	free(i->kept);
 	i->kept = NULL;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	inode_unpin(i);
 }
 
@@ -229,10 +229,10 @@ void directory_touched(struct inode *dir)
 	struct volume *v = dir->volume;
 	int stored;
 
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	dir->attr.mtime = dir->attr.ctime = attr_now();
 	stored = dir->marker && dir != v->root && v->conf.attr_delay_ms;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	if (stored)
 		inode_defer_attr(dir);
 }
@@ -254,10 +254,10 @@ void inode_keep_meta(struct inode *i, const struct store_stat *st)
 	memcpy(k->encoding, st->content_encoding, sizeof(k->encoding));
 	memcpy(k->text, st->meta.text, st->meta.len);
 	k->text[st->meta.len] = '\0';
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	free(i->kept);
 	i->kept = k;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	inode_pin(i);
 	(void)pthread_mutex_lock(&d->lock);
 	oldest = d->recent[d->oldest];
@@ -273,10 +273,10 @@ int inode_kept_meta(struct inode *i, const char *etag, struct store_stat *st)
 	struct kept_meta *k;
 	int is;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	k = i->kept;
 	i->kept = NULL;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	is = k && clock_ms() - k->since_ms < KEPT_MS &&
 	     (!etag || (etag[0] && !strcmp(k->etag, etag)));
 	if (is) {

@@ -30,9 +30,9 @@ static int handle_new(struct inode *i, int flags, struct handle **out)
 		(void)pthread_cond_wait(&i->volume->tree_changed,
 					&i->volume->lock);
 	/* Gone, and nobody kept its bytes: the name may have others by now. */
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	went = i->gone && !i->spooled;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!went) {
 		i->pins++;
 		i->opens++;
@@ -75,9 +75,9 @@ static int open_existing(struct inode *i, const struct request *rq, int flags,
 	err = handle_new(i, flags, out);
 	if (err || !(flags & O_TRUNC))
 		return err;
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	err = inode_resize(i, rq, 0);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	if (err) {
 		(void)drop_open(i);
 		handle_free(*out);
@@ -89,9 +89,9 @@ static uint64_t size_of(struct inode *i)
 {
 	uint64_t size;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	size = i->size;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return size;
 }
 
@@ -116,10 +116,10 @@ int volume_open(struct volume *v, const struct request *rq, struct inode *i,
 		err = open_existing(i, rq, flags, out);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	*same = i->pages_valid;
 	i->pages_valid = 1;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return 0;
 }
 
@@ -193,14 +193,14 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 	ssize_t n = -1;
 	int err;
 
-	(void)pthread_rwlock_rdlock(&i->data);
+	latch_read(&i->data);
 	if (i->spool)
 		n = pagefile_pread(i->spool, buf, len, off);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	size = i->size;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	err = i->spool != NULL;
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	if (err) {
 		if (n == -EBADMSG) {
 			log_error(
@@ -225,13 +225,13 @@ int inode_lock_spool(struct inode *i, const struct request *rq)
 	for (;;) {
 		int err;
 
-		(void)pthread_rwlock_wrlock(&i->data);
+		latch_write(&i->data);
 		if (i->spool)
 			return 0;
-		(void)pthread_rwlock_unlock(&i->data);
-		(void)pthread_mutex_lock(&i->commit);
+		latch_release(&i->data);
+		latch_write(&i->commit);
 		err = inode_copy_up(i, rq);
-		(void)pthread_mutex_unlock(&i->commit);
+		latch_release(&i->commit);
 		if (err)
 			return err;
 	}
@@ -253,7 +253,7 @@ static ssize_t write_and_unlock(struct inode *i, const void *buf, size_t len,
 	/* Also after an error: some of it may have been written. */
 	i->dirty = 1;
 	inode_touched(i, pagefile_length(i->spool));
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	return err ? err : (ssize_t)len;
 }
 
@@ -305,8 +305,8 @@ void inode_settle(struct inode *i)
 	char label[LABEL_MAX];
 	int lost = 0, never;
 
-	(void)pthread_mutex_lock(&i->commit);
-	(void)pthread_rwlock_wrlock(&i->data);
+	latch_write(&i->commit);
+	latch_write(&i->data);
 	(void)pthread_mutex_lock(&v->lock);
 	if (!i->opens) {
 		spool = i->spool;
@@ -316,7 +316,7 @@ void inode_settle(struct inode *i)
 		i->torn = 0;
 	}
 	(void)pthread_mutex_unlock(&v->lock);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	never = lost && !i->remote;
 	if (spool) {
 		i->spooled = 0;
@@ -328,9 +328,9 @@ void inode_settle(struct inode *i)
 		i->pages_valid = 0;
 		i->size = i->remote ? i->object.size : 0;
 	}
-	(void)pthread_mutex_unlock(&i->lock);
-	(void)pthread_rwlock_unlock(&i->data);
-	(void)pthread_mutex_unlock(&i->commit);
+	inode_unlock(i);
+	latch_release(&i->data);
+	latch_release(&i->commit);
 	pagefile_close(spool);
 	if (!lost)
 		return;

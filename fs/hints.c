@@ -374,12 +374,12 @@ void hints_news(struct volume *v, struct inode *dir, const struct key *key)
 
 int inode_is_known(const struct inode *i)
 {
-	const struct object *o = &i->object;
+	struct object o = inode_object(i);
 
 	return !i->directory && i->remote && !i->unsaved &&
-	       !i->attr_waits && !i->attr_unseen && o->etag[0] &&
-	       o->has_size && !i->superseded && !i->gone &&
-	       (o->written.tv_sec || i->volume->caps.etag_of_write);
+	       !i->attr_waits && !i->attr_unseen && o.etag[0] && o.has_size &&
+	       !i->superseded && !i->gone &&
+	       (o.written.tv_sec || i->volume->caps.etag_of_write);
 }
 
 int inode_is_news(const struct inode *i)
@@ -391,7 +391,7 @@ int hint_of_inode(struct bytes *out, const struct inode *i)
 {
 	struct hint hint = { .name = i->name,
 			     .xattr = i->xattr ? i->xattr : "",
-			     .object = i->object,
+			     .object = inode_object(i),
 			     .attr = i->attr };
 
 	return hint_append(out, &hint);

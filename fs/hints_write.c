@@ -66,11 +66,11 @@ static int describe_child(struct merge *m, struct child *c)
 
 	c->at = m->fresh.len;
 	(void)pthread_mutex_lock(&m->v->lock);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	c->generation = i->generation;
 	if (i->parent == m->dir && inode_is_known(i))
 		err = hint_of_inode(&m->fresh, i);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	(void)pthread_mutex_unlock(&m->v->lock);
 	c->len = m->fresh.len - c->at;
 	return err;
@@ -262,10 +262,10 @@ static void mark_hinted(struct merge *m)
 	for (size_t k = 0; k < m->n_children; k++) {
 		struct child *c = &m->children[k];
 
-		(void)pthread_mutex_lock(&c->inode->lock);
+		inode_lock(c->inode);
 		if (c->len && c->inode->generation == c->generation)
 			c->inode->hinted = 1;
-		(void)pthread_mutex_unlock(&c->inode->lock);
+		inode_unlock(c->inode);
 	}
 }
 
@@ -324,9 +324,9 @@ void hint_table_write(struct volume *v, struct hint_table *t)
 	if (!m.dir)
 		return;
 	there = is_still_there(&m);
-	(void)pthread_mutex_lock(&m.dir->lock);
-	made_here = m.dir->made_here;
-	(void)pthread_mutex_unlock(&m.dir->lock);
+	inode_lock(m.dir);
+	made_here = directory_of(m.dir)->made_here;
+	inode_unlock(m.dir);
 	if (there) {
 		(void)pthread_mutex_lock(&h->lock);
 		if (!made_here || t->known)

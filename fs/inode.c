@@ -34,17 +34,15 @@ static size_t slot_of(const struct inode *dir, const char *name)
 
 int inode_new(struct volume *v, int directory, struct inode **out)
 {
-	struct inode *i = calloc(1, sizeof(*i));
+	struct inode *i = calloc(1, directory ? sizeof(struct directory)
+					      : sizeof(struct inode));
 
 	if (!i)
 		return -ENOMEM;
 	i->volume = v;
-	i->directory = directory;
+	i->directory = !!directory;
 	i->number = atomic_fetch_add(&v->next_number, 1);
 	i->lookups = 1;
-	(void)pthread_mutex_init(&i->commit, NULL);
-	(void)pthread_mutex_init(&i->lock, NULL);
-	(void)pthread_rwlock_init(&i->data, NULL);
 	(void)pthread_mutex_lock(&v->lock);
 	v->n_inodes++;
 	(void)pthread_mutex_unlock(&v->lock);
@@ -99,11 +97,12 @@ static void destroy(struct inode *dead)
 			hints_keep(dead->volume, dead->dir_key, dead);
 		free(dead->dir_key);
 		pagefile_close(dead->spool);
-		catalogue_free(dead->catalogue);
-		listing_free(dead->listing);
-		(void)pthread_mutex_destroy(&dead->commit);
-		(void)pthread_mutex_destroy(&dead->lock);
-		(void)pthread_rwlock_destroy(&dead->data);
+		if (dead->directory) {
+			catalogue_free(directory_of(dead)->catalogue);
+			listing_free(directory_of(dead)->listing);
+		}
+		packed_clear(&dead->object);
+		free(dead->attempt);
 		free(dead->name);
 		free(dead->xattr);
 		free(dead->kept);
@@ -224,11 +223,11 @@ static void attach(struct volume *v, struct inode *dir, char *name,
 	if (i->hash_next)
 		i->hash_next->hash_link = &i->hash_next;
 	v->names[slot] = i;
-	i->sibling = dir->child;
-	i->sibling_link = &dir->child;
+	i->sibling = directory_of(dir)->child;
+	i->sibling_link = &directory_of(dir)->child;
 	if (i->sibling)
 		i->sibling->sibling_link = &i->sibling;
-	dir->child = i;
+	directory_of(dir)->child = i;
 }
 
 int names_add(struct volume *v, struct inode *dir, const char *name,
@@ -287,12 +286,12 @@ int names_children(struct volume *v, struct inode *dir, struct inode ***out,
 	size_t count = 0;
 
 	(void)pthread_mutex_lock(&v->lock);
-	for (i = dir->child; i; i = i->sibling)
+	for (i = directory_of(dir)->child; i; i = i->sibling)
 		count++;
 	list = calloc(count ? count : 1, sizeof(struct inode *));
 	if (list) {
 		count = 0;
-		for (i = dir->child; i; i = i->sibling) {
+		for (i = directory_of(dir)->child; i; i = i->sibling) {
 			i->pins++;
 			list[count++] = i;
 		}
@@ -332,9 +331,9 @@ int names_supersede(struct volume *v, struct inode *i, uint64_t generation)
 	int same;
 
 	(void)pthread_mutex_lock(&v->lock);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	same = i->generation + atomic_load(&v->moves) == generation;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (same)
 		parent = detach(v, i);
 	if (parent) {
@@ -394,16 +393,16 @@ uint64_t inode_generation(struct inode *i)
 {
 	uint64_t generation;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	generation = i->generation + atomic_load(&i->volume->moves);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return generation;
 }
 
 void inode_set_object(struct inode *i, const struct object *obj)
 {
 	inode_changed(i);
-	i->object = *obj;
+	packed_set(&i->object, obj);
 	i->remote = 1;
 	i->size = obj->size;
 	i->checked_ms = clock_ms();
@@ -430,12 +429,12 @@ int inode_copy_xattr(struct inode *i, char **out)
 	int err = 0;
 
 	*out = NULL;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (i->xattr) {
 		*out = strdup(i->xattr);
 		err = *out ? 0 : -ENOMEM;
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return err;
 }
 
@@ -443,9 +442,9 @@ int inode_local(struct inode *i)
 {
 	int local;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	local = i->unsaved || (!i->directory && !i->remote);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return local;
 }
 
@@ -453,14 +452,14 @@ uint64_t inode_fresh_ms(struct inode *i)
 {
 	uint64_t now = clock_ms(), ttl = i->volume->conf.attr_timeout_ms, left;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (i->unsaved || (!i->directory && !i->remote) || i == i->volume->root)
 		left = ttl;
 	else if (!i->checked_ms || now - i->checked_ms >= ttl)
 		left = 0;
 	else
 		left = ttl - (now - i->checked_ms);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return left;
 }
 
@@ -469,18 +468,18 @@ int inode_fresh(struct inode *i)
 	uint64_t now = clock_ms();
 	int fresh;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	fresh = i->unsaved || (!i->directory && !i->remote) ||
 		(i->checked_ms &&
 		 now - i->checked_ms < i->volume->conf.attr_timeout_ms);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return fresh || i == i->volume->root;
 }
 
 void inode_stat(struct inode *i, struct stat *out)
 {
 	*out = (struct stat){ 0 };
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	out->st_ino = i->number;
 	out->st_mode = i->attr.mode;
 	out->st_nlink = i->directory ? 2 : 1;
@@ -493,7 +492,7 @@ void inode_stat(struct inode *i, struct stat *out)
 	out->st_atim = i->attr.atime;
 	out->st_mtim = i->attr.mtime;
 	out->st_ctim = i->attr.ctime;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!i->directory && names_is_gone(i->volume, i))
 		out->st_nlink = 0;
 }

@@ -3,12 +3,15 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "fs/defer.h"
 #include "fs/hints.h"
+#include "fs/latch.h"
 #include "fs/listing.h"
 #include "fs/object.h"
+#include "fs/packed.h"
 #include "fs/volume.h"
 #include "s3/meta.h"
 
@@ -22,15 +25,18 @@ struct whole;
 
 /* A PUT that was sent and not answered: it may have taken effect. */
 struct attempt {
-	int known;
 	uint8_t digest[DIGEST_LEN];
 	char created[40]; /* its dg-created-at */
 };
 
+/*
+ * There are as many as the kernel knows files, so it is kept small: what is
+ * guarded by one lock is together, what few have is behind a pointer, and what
+ * directories have is in struct directory.
+ */
 struct inode {
 	struct volume *volume;
 	uint64_t number; /* st_ino */
-	int directory;
 
 	/* Under volume.lock. */
 	struct inode
@@ -38,66 +44,78 @@ struct inode {
 	char *name; /* owned; NULL with parent */
 	char *dir_key; /* of one to be freed: see hints_keep(); owned */
 	struct inode *hash_next, **hash_link; /* same slot of volume.names */
-	struct inode *child; /* of a directory: those in memory */
 	struct inode *sibling, **sibling_link; /* others of the same parent */
 	uint64_t lookups; /* the kernel's */
 	unsigned pins; /* ours: children, handles, calls under way */
 	unsigned opens; /* handles */
-	int going; /* its object is being removed or replaced: opens wait */
 	unsigned busy; /* changes under way here and below: see fs/tree.h */
-	int moving;
-	int gone; /* unlinked or replaced here: nobody else wants its bytes */
-	int superseded; /* the bucket has another file, or none, under its name */
+	bool directory; /* never changes */
+	bool going; /* its object is being removed or replaced: opens wait */
+	bool moving;
+	bool gone; /* unlinked or replaced here: nobody else wants its bytes */
+	bool superseded; /* the bucket has another file, or none, of its name */
 
-	pthread_mutex_t commit;
+	bool waiting; /* under defer.lock, as are: */
+	struct inode *waiting_next;
+	uint64_t due_ms;
+
+	struct latch commit;
 
 	/* Under data. */
-	pthread_rwlock_t data;
+	struct latch data;
 	struct pagefile *spool; /* the whole content, or NULL: in the bucket */
-	int dirty; /* spool is newer than the bucket */
-	int torn; /* -errno of a write that failed and was not made good, or 0 */
 	uint64_t torn_off; /* where */
+	int torn; /* -errno of a write that failed and was not made good, or 0 */
+	bool dirty; /* spool is newer than the bucket */
 
-	/* Under lock. */
-	pthread_mutex_t lock;
-	uint64_t generation; /* of all below; see inode_changed() */
+	/* Under inode_lock(). */
 	struct attr attr;
-	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
-	int attr_waits; /* both are newer than what the bucket has */
-	uint64_t attr_changes; /* by which that came about */
-	int attr_unseen; /* `object` is a newer one, and may have others */
-	struct kept_meta *kept; /* see fs/defer.h; owned; or NULL */
+	uint64_t generation; /* of all here; see inode_changed() */
+	uint64_t attr_changes; /* by which attr_waits came about */
 	uint64_t size; /* bytes, as stat shows */
-	int remote; /* `object` is what the bucket has under our name */
-	struct object object;
-	int unsaved; /* mirrors `dirty`, for those who must not wait for data */
-	int spooled; /* mirrors `spool`, likewise */
-	int exclusive; /* made with O_EXCL and not stored yet */
-	int sniffed; /* `object` was looked into: see inode_sniff() */
-	struct attempt
-		attempt; /* what may be in the bucket without our knowing */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
-	int hinted; /* the hints in the bucket say the same: see fs/hints.h */
-	int pages_valid; /* the kernel's pages show `object` */
-	int made_here; /* directory: by this mount */
-	int marker; /* directory: its marker object exists */
-	struct catalogue *catalogue; /* directory: see fs/choose.h; or NULL */
-	/* Of a directory: see fs/listing.h. */
+	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
+	struct kept_meta *kept; /* see fs/defer.h; owned; or NULL */
+	/* What may be in the bucket without our knowing; owned; or NULL. */
+	struct attempt *attempt;
+	struct packed_object object; /* see inode_object() */
+	bool attr_waits; /* both kinds are newer than what the bucket has */
+	bool attr_unseen; /* `object` is a newer one, and may have others */
+	bool remote; /* `object` is what the bucket has under our name */
+	bool unsaved; /* mirrors `dirty`, for those who must not wait for data */
+	bool spooled; /* mirrors `spool`, likewise */
+	bool exclusive; /* made with O_EXCL and not stored yet */
+	bool sniffed; /* `object` was looked into: see inode_sniff() */
+	bool hinted; /* the bucket's hints say the same: see fs/hints.h */
+	bool pages_valid; /* the kernel's pages show `object` */
+	bool marker; /* directory: its marker object exists */
+};
+
+/* What an inode is that has `directory` set. */
+struct directory {
+	struct inode inode;
+	struct inode *child; /* those in memory; under volume.lock */
+
+	/* Under inode_lock(). */
+	struct catalogue *catalogue; /* see fs/choose.h; or NULL */
+	/* See fs/listing.h. */
 	struct listing_page *listing; /* owned; or NULL */
 	struct asked {
 		uint64_t since_ms, not_before_ms;
 		unsigned count, served, least;
-		int listing; /* somebody is at it */
-		int large; /* more than a page */
+		bool listing; /* somebody is at it */
+		bool large; /* more than a page */
 	} asked;
-
-	/* Under defer.lock. */
-	int waiting;
-	struct inode *waiting_next;
-	uint64_t due_ms;
+	bool made_here; /* by this mount */
 };
 
-#define NAME_SLOTS 65536
+static inline struct directory *directory_of(struct inode *i)
+{
+	return (struct directory *)i;
+}
+
+#define NAME_SLOTS  65536
+#define INODE_LOCKS 256
 
 struct volume {
 	struct volume_conf conf;
@@ -115,6 +133,7 @@ struct volume {
 	atomic_uint_fast64_t change_serial;
 	atomic_uint_fast64_t changes[NAME_SLOTS];
 	uint64_t n_inodes;
+	pthread_mutex_t inode_locks[INODE_LOCKS]; /* each for many inodes */
 	pthread_mutex_t gate; /* encoders: see fs/commit.c */
 	pthread_cond_t gate_open;
 	unsigned encoding;
@@ -194,7 +213,23 @@ int inode_fresh(struct inode *i); /* need not ask the bucket now */
 int inode_local(struct inode *i); /* has what the bucket has not */
 
 /*
- * Under inode.lock: attributes, version or state changed.  Whoever asked the
+ * A file's attributes and version.  Inodes share these locks: nobody ever holds
+ * two of them.
+ */
+static inline void inode_lock(struct inode *i)
+{
+	(void)pthread_mutex_lock(
+		&i->volume->inode_locks[i->number % INODE_LOCKS]);
+}
+
+static inline void inode_unlock(struct inode *i)
+{
+	(void)pthread_mutex_unlock(
+		&i->volume->inode_locks[i->number % INODE_LOCKS]);
+}
+
+/*
+ * Under inode_lock(): attributes, version or state changed.  Whoever asked the
  * bucket before that has an old answer, and is told so by the number.
  */
 static inline void inode_changed(struct inode *i)
@@ -205,14 +240,42 @@ static inline void inode_changed(struct inode *i)
 uint64_t inode_generation(struct inode *i);
 
 int xattr_is_ours(const char *name); /* user.deltaglider.* */
-/* Its extended attributes are `text` now, "" for none; under inode.lock. */
+/* Its extended attributes are `text` now, "" for none; under inode_lock(). */
 MUST_CHECK int inode_set_xattr(struct inode *i, const char *text);
-/* All of its attributes are what was stored with `st`; under inode.lock. */
+/* All of its attributes are what was stored with `st`; under inode_lock(). */
 MUST_CHECK int inode_take_attr(struct inode *i, const struct store_stat *st);
 /* A copy of them for free(), or NULL: none.  0 or -ENOMEM. */
 MUST_CHECK int inode_copy_xattr(struct inode *i, char **out);
 
-/* The bucket has `obj` under our name now; under inode.lock. */
+/* What the bucket has, as far as we know; all four under inode_lock(). */
+static inline struct object inode_object(const struct inode *i)
+{
+	struct object o;
+
+	packed_get(&i->object, &o);
+	return o;
+}
+
+static inline int inode_has_etag(const struct inode *i, const char *etag)
+{
+	return !strcmp(packed_etag(&i->object), etag);
+}
+
+static inline void inode_put_object(struct inode *i, const struct object *obj)
+{
+	packed_set(&i->object, obj);
+}
+
+/* The same with other attributes: see object_rewritten(). */
+static inline void inode_rewritten(struct inode *i, const struct store_stat *st)
+{
+	struct object o = inode_object(i);
+
+	object_rewritten(&o, st);
+	packed_set(&i->object, &o);
+}
+
+/* The bucket has `obj` under our name now; under inode_lock(). */
 void inode_set_object(struct inode *i, const struct object *obj);
 
 /* lookup.c */

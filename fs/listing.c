@@ -202,7 +202,7 @@ static int is_valid(struct volume *v, const struct listing_page *p)
 /* Under the directory's lock: take out what is out of date. */
 static struct listing_page *take_old(struct volume *v, struct inode *dir)
 {
-	struct listing_page *old = NULL, **at = &dir->listing;
+	struct listing_page *old = NULL, **at = &directory_of(dir)->listing;
 
 	while (*at) {
 		struct listing_page *p = *at;
@@ -222,9 +222,9 @@ static void drop_old(struct inode *dir)
 {
 	struct listing_page *old;
 
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	old = take_old(dir->volume, dir);
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	listing_free(old);
 }
 
@@ -288,10 +288,10 @@ static void note_listed(struct inode *dir)
 void listing_offer(struct inode *dir, struct listing_page *p)
 {
 	drop_old(dir);
-	(void)pthread_mutex_lock(&dir->lock);
-	p->next = dir->listing;
-	dir->listing = p;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_lock(dir);
+	p->next = directory_of(dir)->listing;
+	directory_of(dir)->listing = p;
+	inode_unlock(dir);
 	note_listed(dir);
 }
 
@@ -354,7 +354,7 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
 	uint64_t serial = names_change_serial(v, dir, name);
 
 	*changed = 0;
-	for (struct listing_page *p = dir->listing; p; p = p->next) {
+	for (struct listing_page *p = directory_of(dir)->listing; p; p = p->next) {
 		enum listing_says got;
 
 		if (!is_valid(v, p))
@@ -367,7 +367,7 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
 		}
 		if (got == LISTED_UNKNOWN)
 			continue;
-		dir->asked.served++;
+		directory_of(dir)->asked.served++;
 		return got;
 	}
 	return LISTED_UNKNOWN;
@@ -379,7 +379,7 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
  */
 static int is_worth(struct inode *dir)
 {
-	struct asked *a = &dir->asked;
+	struct asked *a = &directory_of(dir)->asked;
 	uint64_t now = clock_ms();
 
 	if (now - a->since_ms >= dir->volume->conf.attr_timeout_ms) {
@@ -410,9 +410,9 @@ static void start_of(struct inode *dir, const struct wanted *w, char *out)
 	size_t len = strlen(w->file);
 	int large;
 
-	(void)pthread_mutex_lock(&dir->lock);
-	large = dir->asked.large;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_lock(dir);
+	large = directory_of(dir)->asked.large;
+	inode_unlock(dir);
 	while (len && (w->file[len - 1] & 0xc0) == 0x80)
 		len--;
 	len = large && len ? len - 1 : 0;
@@ -437,16 +437,16 @@ static void list(struct volume *v, const struct request *rq, struct inode *dir,
 		listing_offer(dir, p);
 	}
 	now = clock_ms();
-	(void)pthread_mutex_lock(&dir->lock);
-	dir->asked.listing = 0;
+	inode_lock(dir);
+	directory_of(dir)->asked.listing = 0;
 	if (large) {
-		dir->asked.large = 1;
-		dir->asked.least = 0;
+		directory_of(dir)->asked.large = 1;
+		directory_of(dir)->asked.least = 0;
 	}
 	/* It would be out of date before it is of use. */
 	if (err || now - began > v->conf.attr_timeout_ms / 2)
-		dir->asked.not_before_ms = now + TOO_SLOW_MS;
-	(void)pthread_mutex_unlock(&dir->lock);
+		directory_of(dir)->asked.not_before_ms = now + TOO_SLOW_MS;
+	inode_unlock(dir);
 }
 
 enum listing_says listing_ask(struct volume *v, const struct request *rq,
@@ -464,16 +464,16 @@ enum listing_says listing_ask(struct volume *v, const struct request *rq,
 	len = keyname_encode(w.file, name);
 	memcpy(w.directory, w.file, len);
 	memcpy(w.directory + len, "/", 2);
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	got = answer(v, dir, name, &w, out, &changed);
 	if (got == LISTED_UNKNOWN && !changed)
 		worth = is_worth(dir);
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	if (!worth)
 		return got;
 	list(v, rq, dir, &w);
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	got = answer(v, dir, name, &w, out, &changed);
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	return got;
 }

@@ -182,6 +182,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 			  uint64_t generation)
 {
 	enum verdict verdict = KEPT;
+	struct object known;
 	unsigned opens;
 	int same;
 
@@ -190,11 +191,12 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	(void)pthread_mutex_lock(&i->volume->lock);
 	opens = i->opens;
 	(void)pthread_mutex_unlock(&i->volume->lock);
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (i->generation + atomic_load(&i->volume->moves) != generation)
 		goto unlock;
+	known = inode_object(i);
 	same = i->directory ||
-	       (i->remote && same_content(&i->object, &r->object));
+	       (i->remote && same_content(&known, &r->object));
 	if (!same && (opens || i->spooled)) {
 		verdict = ANOTHER;
 		goto unlock;
@@ -211,7 +213,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	inode_changed(i);
 	/* What looking into it told stays true of the same version. */
 	if (!i->directory &&
-	    !(i->sniffed && !strcmp(i->object.etag, r->object.etag))) {
+	    !(i->sniffed && inode_has_etag(i, r->object.etag))) {
 		inode_set_object(i, &r->object);
 		i->sniffed = 0;
 	}
@@ -224,7 +226,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		verdict = TAKEN;
 	}
 unlock:
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return verdict;
 }
 
@@ -280,17 +282,21 @@ static int settle_known(struct volume *v, struct inode *i, int err,
 /* Of a version that is in memory, says a listing that it is there yet? */
 static int is_listed(struct inode *i, const struct listing_entry *e)
 {
+	struct object o;
 	int is;
 
-	(void)pthread_mutex_lock(&i->lock);
-	is = !i->directory && i->remote && !i->attr_unseen &&
-	     (i->volume->caps.etag_of_write
-		      ? e->etag[0] && !strcmp(i->object.etag, e->etag)
-		      : object_is_listed(&i->object, e->etag, e->len,
-					 &e->written));
+	inode_lock(i);
+	is = !i->directory && i->remote && !i->attr_unseen && e->etag[0] &&
+	     inode_has_etag(i, e->etag);
+	if (is && !i->volume->caps.etag_of_write) {
+		o = inode_object(i);
+		is = object_is_listed(&o, e->etag, e->len, &e->written);
+		if (is)
+			inode_put_object(i, &o);
+	}
 	if (is && i->checked_ms < e->since_ms)
 		i->checked_ms = e->since_ms;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return is;
 }
 
@@ -425,11 +431,11 @@ int inode_sniff(struct inode *i, const struct request *rq)
 	struct key key;
 	int err, look;
 
-	(void)pthread_mutex_lock(&i->lock);
-	obj = i->object;
+	inode_lock(i);
+	obj = inode_object(i);
 	look = !i->directory && i->remote && !i->unsaved && !i->sniffed &&
 	       obj.form == OBJECT_FOREIGN && S_ISREG(i->attr.mode);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!look || !obj.etag[0])
 		return 0;
 	err = key_of_inode(i->volume, i, &key);
@@ -444,8 +450,8 @@ int inode_sniff(struct inode *i, const struct request *rq)
 	}
 	if (err)
 		return err == -ENOENT ? -ESTALE : err;
-	(void)pthread_mutex_lock(&i->lock);
-	if (!strcmp(i->object.etag, obj.etag) && !i->sniffed) {
+	inode_lock(i);
+	if (inode_has_etag(i, obj.etag) && !i->sniffed) {
 		i->sniffed = 1;
 		if (obj.form == OBJECT_DELTA) {
 			inode_set_object(i, &obj);
@@ -453,7 +459,7 @@ int inode_sniff(struct inode *i, const struct request *rq)
 			err = -ESTALE; /* its size is another: the kernel asks */
 		}
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return err;
 }
 

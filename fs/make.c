@@ -43,13 +43,13 @@ struct attr attr_for_new(struct inode *parent, const struct request *rq,
 	gid_t gid = rq->gid;
 
 	/* A directory with the bit gives its group to what is made in it. */
-	(void)pthread_mutex_lock(&parent->lock);
+	inode_lock(parent);
 	if (parent->attr.mode & S_ISGID) {
 		gid = parent->attr.gid;
 		if (S_ISDIR(mode))
 			mode |= S_ISGID;
 	}
-	(void)pthread_mutex_unlock(&parent->lock);
+	inode_unlock(parent);
 	return (struct attr){ .mode = mode,
 			      .uid = rq->uid,
 			      .gid = gid,
@@ -95,9 +95,9 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 	err = inode_of(v, parent, name, &r, out);
 	/* It was just looked up and not there: so there is nothing in it. */
 	if (!err) {
-		(void)pthread_mutex_lock(&(*out)->lock);
-		(*out)->made_here = 1;
-		(void)pthread_mutex_unlock(&(*out)->lock);
+		inode_lock((*out));
+		directory_of(*out)->made_here = 1;
+		inode_unlock((*out));
 	}
 	if (!err && nothing) {
 		listing_offer(*out, nothing);

@@ -14,10 +14,10 @@ int directory_keep(struct volume *v, struct inode *dir)
 	struct key key;
 	int err, has;
 
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	has = dir->marker || dir == v->root;
 	a = dir->attr;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	if (has)
 		return 0;
 	err = key_of_inode(v, dir, &key);
@@ -25,9 +25,9 @@ int directory_keep(struct volume *v, struct inode *dir)
 		err = directory_mark(v, &key, &a);
 	if (err && err != -EEXIST)
 		return err;
-	(void)pthread_mutex_lock(&dir->lock);
+	inode_lock(dir);
 	dir->marker = 1;
-	(void)pthread_mutex_unlock(&dir->lock);
+	inode_unlock(dir);
 	return 0;
 }
 
@@ -46,10 +46,10 @@ int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
 	struct key key;
 	int err;
 
-	(void)pthread_mutex_lock(&i->lock);
-	obj = i->object;
+	inode_lock(i);
+	obj = inode_object(i);
 	err = S_ISLNK(i->attr.mode) ? 0 : -EINVAL;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (err)
 		return err;
 	if (obj.stored >= PATH_MAX)
@@ -115,9 +115,9 @@ static int unlink_locked(struct volume *v, const struct request *rq,
 	err = key_of(v, parent, name, &key);
 	if (err)
 		return err == -ESTALE ? -ENOENT : err;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	remote = i->remote;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	inode_going(i, rq);
 	if (remote) {
 		err = directory_keep(v, parent);
@@ -147,11 +147,11 @@ int volume_unlink(struct volume *v, const struct request *rq,
 		err = lookup_pinned(v, rq, parent, name, &i);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	tree_enter(parent);
 	err = i->directory ? -EISDIR : unlink_locked(v, rq, parent, name, i);
 	tree_leave(parent);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	inode_unpin(i);
 	return err;
 }
@@ -228,7 +228,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 	if (err)
 		return err;
 	/* New attributes of it must not be sent when it is gone. */
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	tree_enter(parent);
 	err = i->directory ? key_of(v, parent, name, &key) : -ENOTDIR;
 	if (!err)
@@ -247,7 +247,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		directory_touched(parent);
 	}
 	tree_leave(parent);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	inode_unpin(i);
 	return err;
 }

@@ -213,12 +213,12 @@ static void tell_inode(struct commit *c, struct inode *i,
 	struct object obj;
 
 	object_read(&obj, st);
-	(void)pthread_mutex_lock(&i->lock);
-	if (i->remote && !strcmp(i->object.etag, c->source.etag)) {
-		i->object = obj;
+	inode_lock(i);
+	if (i->remote && inode_has_etag(i, c->source.etag)) {
+		inode_put_object(i, &obj);
 		inode_changed(i);
 	}
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 }
 
 /* The delta that says "the same as that". */
@@ -285,9 +285,9 @@ static int replace_unless_busy(struct commit *c)
 
 	if (!i)
 		return replace_source(c, NULL);
-	if (!pthread_mutex_trylock(&i->commit)) {
+	if (latch_try_write(&i->commit)) {
 		err = replace_source(c, i);
-		(void)pthread_mutex_unlock(&i->commit);
+		latch_release(&i->commit);
 	}
 	inode_unpin(i);
 	return err;

@@ -49,7 +49,7 @@ int handle_allocate(struct handle *h, const struct request *rq,
 	err = allocate(i->spool, a, pagefile_length(i->spool));
 	i->dirty = 1;
 	inode_touched(i, pagefile_length(i->spool));
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	return err;
 }
 
@@ -58,15 +58,15 @@ int handle_seek(struct handle *h, uint64_t off, int hole, uint64_t *out)
 	struct inode *i = handle_inode(h);
 	uint64_t size, at;
 
-	(void)pthread_rwlock_rdlock(&i->data);
-	(void)pthread_mutex_lock(&i->lock);
+	latch_read(&i->data);
+	inode_lock(i);
 	size = i->size;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	/* What is stored has no holes that could be told from zeros. */
 	at = hole ? size : off;
 	if (i->spool && off < size)
 		at = pagefile_seek(i->spool, off, hole);
-	(void)pthread_rwlock_unlock(&i->data);
+	latch_release(&i->data);
 	if (off >= size || (!hole && at >= size))
 		return -ENXIO;
 	*out = at;

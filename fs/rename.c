@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,16 +53,16 @@ static void lock_both(struct ends *e)
 		a = e->to;
 		b = e->from;
 	}
-	(void)pthread_mutex_lock(&a->commit);
+	latch_write(&a->commit);
 	if (b && b != a)
-		(void)pthread_mutex_lock(&b->commit);
+		latch_write(&b->commit);
 }
 
 static void unlock_both(struct ends *e)
 {
 	if (e->to && e->to != e->from)
-		(void)pthread_mutex_unlock(&e->to->commit);
-	(void)pthread_mutex_unlock(&e->from->commit);
+		latch_release(&e->to->commit);
+	latch_release(&e->from->commit);
 }
 
 static int rename_done(struct volume *v, const struct rename *r,
@@ -84,19 +85,19 @@ static int rename_local(struct volume *v, const struct rename *r,
 	int remote = 0;
 
 	if (e->to) {
-		(void)pthread_mutex_lock(&e->to->lock);
+		inode_lock(e->to);
 		remote = e->to->remote;
-		obj = e->to->object;
-		(void)pthread_mutex_unlock(&e->to->lock);
+		obj = inode_object(e->to);
+		inode_unlock(e->to);
 	}
-	(void)pthread_mutex_lock(&e->from->lock);
+	inode_lock(e->from);
 	e->from->attr.ctime = attr_now();
 	if (remote) {
 		e->from->remote = 1;
-		e->from->object = obj;
+		inode_put_object(e->from, &obj);
 	}
 	inode_changed(e->from);
-	(void)pthread_mutex_unlock(&e->from->lock);
+	inode_unlock(e->from);
 	return rename_done(v, r, e->from);
 }
 
@@ -111,12 +112,12 @@ struct moving {
 
 static void look_at(struct inode *i, struct moving *m)
 {
-	(void)pthread_mutex_lock(&i->lock);
-	m->obj = i->object;
+	inode_lock(i);
+	m->obj = inode_object(i);
 	m->attr = i->attr;
 	m->change = i->attr_changes;
 	m->waits = i->attr_waits;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	m->attr.ctime = attr_now();
 }
 
@@ -215,12 +216,12 @@ static int copy_file(struct volume *v, const struct rename *r, struct ends *e,
 	err = object_head(v, &call, e->from_key.text, &now, &st);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&e->from->lock);
+	inode_lock(e->from);
 	inode_set_object(e->from, &now);
 	e->from->pages_valid = 0;
 	if (!e->from->attr_waits)
 		err = inode_take_attr(e->from, &st);
-	(void)pthread_mutex_unlock(&e->from->lock);
+	inode_unlock(e->from);
 	return err ? err : copy_once(v, r, e, m, copied);
 }
 
@@ -261,9 +262,9 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	err = copy_file(v, r, e, &m, &copied);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&e->from->lock);
-	memcpy(was, e->from->object.etag, sizeof(was));
-	object_rewritten(&e->from->object, &copied);
+	inode_lock(e->from);
+	(void)snprintf(was, sizeof(was), "%s", packed_etag(&e->from->object));
+	inode_rewritten(e->from, &copied);
 	e->from->checked_ms = clock_ms();
 	if (e->from->attr_changes == m.change) {
 		e->from->attr.ctime = m.attr.ctime;
@@ -271,8 +272,8 @@ static int rename_remote(struct volume *v, const struct rename *r,
 		e->from->attr_waits = 0;
 	}
 	inode_changed(e->from);
-	obj = e->from->object;
-	(void)pthread_mutex_unlock(&e->from->lock);
+	obj = inode_object(e->from);
+	inode_unlock(e->from);
 	choose_moved(v, r->from_parent, r->to_parent, e->from_key.text, &obj,
 		     e->to_key.text);
 	hints_news(v, r->to_parent, &e->to_key);
@@ -292,9 +293,9 @@ static int rename_file(struct volume *v, const struct request *rq,
 	lock_both(e);
 	tree_enter_both(r->from_parent, r->to_parent);
 	err = find_keys(v, r, e);
-	(void)pthread_mutex_lock(&e->from->lock);
+	inode_lock(e->from);
 	remote = e->from->remote;
-	(void)pthread_mutex_unlock(&e->from->lock);
+	inode_unlock(e->from);
 	if (!err && remote)
 		err = inode_commit_locked(e->from, COMMIT_NOW);
 	if (e->to)
@@ -315,14 +316,14 @@ static int rename_tree(struct volume *v, const struct request *rq,
 
 	/* As of one that is removed: see volume_rmdir(). */
 	if (e->to)
-		(void)pthread_mutex_lock(&e->to->commit);
+		latch_write(&e->to->commit);
 	tree_move_begin(e->from);
 	err = find_keys(v, r, e);
 	if (!err)
 		err = rename_directory(v, rq, r, e->from, e->to);
 	tree_move_end(e->from);
 	if (e->to)
-		(void)pthread_mutex_unlock(&e->to->commit);
+		latch_release(&e->to->commit);
 	return err;
 }
 

@@ -106,10 +106,10 @@ static void tell_inode(struct move *m, const char *rest,
 
 	if (!i)
 		return;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (i->remote && !i->directory)
-		object_rewritten(&i->object, st);
-	(void)pthread_mutex_unlock(&i->lock);
+		inode_rewritten(i, st);
+	inode_unlock(i);
 	inode_unpin(i);
 }
 
@@ -200,8 +200,8 @@ static int forget_catalogues(struct volume *v, struct inode *dir)
 	size_t n;
 	int err;
 
-	catalogue_free(dir->catalogue);
-	dir->catalogue = NULL;
+	catalogue_free(directory_of(dir)->catalogue);
+	directory_of(dir)->catalogue = NULL;
 	err = names_children(v, dir, &kids, &n);
 	if (err)
 		return err;
@@ -237,9 +237,9 @@ static int move_all(struct move *m, const struct rename *r)
 	names_changed(m->v, r->from_parent, r->from);
 	directory_touched(r->from_parent);
 	directory_touched(r->to_parent);
-	(void)pthread_mutex_lock(&m->dir->lock);
+	inode_lock(m->dir);
 	marker = m->dir->marker;
-	(void)pthread_mutex_unlock(&m->dir->lock);
+	inode_unlock(m->dir);
 	if (!err && !marker)
 		err = directory_keep(m->v, m->dir);
 	if (!err)

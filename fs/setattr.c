@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,9 +82,9 @@ static int what_is_there(struct inode *i, const struct key *key,
 	char etag[STORE_ETAG_MAX];
 	int err;
 
-	(void)pthread_mutex_lock(&i->lock);
-	memcpy(etag, i->object.etag, sizeof(etag));
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_lock(i);
+	(void)snprintf(etag, sizeof(etag), "%s", packed_etag(&i->object));
+	inode_unlock(i);
 	if ((i->directory || i->volume->caps.copy_if_match) &&
 	    inode_kept_meta(i, i->directory ? NULL : etag, st))
 		return 0;
@@ -155,13 +156,13 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 		goto out;
 	if (i->directory)
 		inode_keep_meta(i, &st);
-	(void)pthread_mutex_lock(&i->lock);
-	if (i->remote && !strcmp(i->object.etag, st.etag))
-		object_rewritten(&i->object, &copied);
+	inode_lock(i);
+	if (i->remote && inode_has_etag(i, st.etag))
+		inode_rewritten(i, &copied);
 	i->checked_ms = clock_ms();
 	inode_changed(i);
-	now = i->object;
-	(void)pthread_mutex_unlock(&i->lock);
+	now = inode_object(i);
+	inode_unlock(i);
 	if (!i->directory)
 		tell_others(i, &key, &now);
 out:
@@ -177,13 +178,13 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 	struct attr before, after;
 	int err, waits;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	before = i->attr;
 	apply(&i->attr, want, which);
 	inode_changed(i);
 	after = i->attr;
 	waits = i->unsaved || (!i->directory && !i->remote);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (waits)
 		return 0; /* the commit takes them along */
 	if (i == i->volume->root)
@@ -194,10 +195,10 @@ static int set_attr(struct inode *i, const struct stat *want, int which)
 	}
 	err = inode_commit_attr(i, &after);
 	if (err) {
-		(void)pthread_mutex_lock(&i->lock);
+		inode_lock(i);
 		i->attr = before;
 		inode_changed(i);
-		(void)pthread_mutex_unlock(&i->lock);
+		inode_unlock(i);
 	}
 	return err;
 }
@@ -209,10 +210,10 @@ static int set_xattr(struct inode *i, const struct xattr_change *c)
 	struct attr attr;
 	int err, waits;
 
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	err = xattrs_change(i->xattr, c, &after);
 	if (err) {
-		(void)pthread_mutex_unlock(&i->lock);
+		inode_unlock(i);
 		return err;
 	}
 	before = i->xattr;
@@ -222,21 +223,21 @@ static int set_xattr(struct inode *i, const struct xattr_change *c)
 	inode_changed(i);
 	attr = i->attr;
 	waits = i->unsaved || (!i->directory && !i->remote);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (!waits && i != i->volume->root) {
 		if (i->volume->conf.attr_delay_ms)
 			inode_defer_attr(i);
 		else
 			err = inode_commit_attr(i, &attr);
 	}
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	if (err) {
 		i->xattr = before;
 		before = after;
 		inode_changed(i);
 	}
 	free(before);
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	return err;
 }
 
@@ -254,11 +255,11 @@ int volume_setxattr(struct volume *v, const struct request *rq, struct inode *i,
 	err = inode_refresh(i, rq);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	dir = inode_enter(i);
 	err = set_xattr(i, c);
 	inode_leave(dir);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	if (err == -ENOSPC)
 		log_warning(
 			"%s: no room for the extended attribute %s: S3 keeps 2 KB with an object, %d bytes of it for these",
@@ -274,9 +275,9 @@ static int set_size(struct inode *i, const struct request *rq, uint64_t size,
 
 	if (i->directory)
 		return -EISDIR;
-	(void)pthread_mutex_lock(&i->lock);
+	inode_lock(i);
 	now = i->size;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	if (size > INT64_MAX)
 		return -EFBIG;
 	if (size == now && commit)
@@ -300,14 +301,14 @@ int volume_setattr(struct volume *v, const struct request *rq, struct inode *i,
 	err = inode_refresh(i, rq);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&i->commit);
+	latch_write(&i->commit);
 	dir = inode_enter(i);
 	if (which & SET_SIZE)
 		err = set_size(i, rq, (uint64_t)c->want->st_size, !c->handle);
 	if (!err && which & ~SET_SIZE)
 		err = set_attr(i, c->want, which & ~SET_SIZE);
 	inode_leave(dir);
-	(void)pthread_mutex_unlock(&i->commit);
+	latch_release(&i->commit);
 	if (!c->handle)
 		inode_settle(i);
 	if (!err)

@@ -137,16 +137,16 @@ static void volume_rows(const struct volume_stats *s, struct localcache *c,
 	ADD("files", "stored_bytes", COUNTER, s->stored_bytes,
 	    "Bytes of their objects");
 	ADD("files", "inodes", GAUGE, s->inodes, "Inodes known");
+	ADD("files", "spool_bytes", GAUGE, s->spool_bytes,
+	    "Bytes written and not stored");
+	ADD("files", "spool_limit", GAUGE, budget_max(&c->spool),
+	    "Most bytes of these");
 	ADD("hints", "used", COUNTER, s->hints_used,
 	    "Files that hints saved a request for");
 	ADD("hints", "written", COUNTER, s->hints_written,
 	    "Objects of hints stored");
 	ADD("hints", "waiting", GAUGE, s->hints_waiting,
 	    "Directories whose hints will be stored");
-	ADD("files", "spool_bytes", GAUGE, s->spool_bytes,
-	    "Bytes written and not stored");
-	ADD("files", "spool_limit", GAUGE, budget_max(&c->spool),
-	    "Most bytes of these");
 	ADD("errors", "commit", COUNTER, s->commit_errors,
 	    "Errors told by close or fsync");
 	ADD("errors", "lost_at_release", COUNTER, s->lost_at_release,

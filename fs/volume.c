@@ -48,6 +48,8 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	atomic_init(&v->next_number, 1);
 	(void)pthread_cond_init(&v->tree_changed, NULL);
 	(void)pthread_mutex_init(&v->lock, NULL);
+	for (size_t k = 0; k < INODE_LOCKS; k++)
+		(void)pthread_mutex_init(&v->inode_locks[k], NULL);
 	(void)pthread_mutex_init(&v->gate, NULL);
 	(void)pthread_cond_init(&v->gate_open, NULL);
 	(void)pthread_mutex_init(&v->wholes_lock, NULL);
@@ -87,9 +89,9 @@ static struct inode *next_unsaved(struct volume *v, size_t *at)
 	(void)pthread_mutex_lock(&v->lock);
 	for (; *at < NAME_SLOTS && !found; ++*at)
 		for (i = v->names[*at]; i && !found; i = i->hash_next) {
-			(void)pthread_mutex_lock(&i->lock);
+			inode_lock(i);
 			unsaved = i->unsaved;
-			(void)pthread_mutex_unlock(&i->lock);
+			inode_unlock(i);
 			if (unsaved) {
 				i->pins++;
 				found = i;
@@ -114,9 +116,9 @@ void volume_shutdown(struct volume *v)
 			log_error("%s: not stored at the end of the mount: %s",
 				  inode_label(i, label), strerrordesc_np(-err));
 			volume_count(v, &v->stats.lost_at_release, 1);
-			(void)pthread_mutex_lock(&i->lock);
+			inode_lock(i);
 			i->unsaved = 0;
-			(void)pthread_mutex_unlock(&i->lock);
+			inode_unlock(i);
 		}
 		inode_unpin(i);
 	}
@@ -162,6 +164,8 @@ void volume_free(struct volume *v)
 	(void)pthread_mutex_destroy(&v->wholes_lock);
 	(void)pthread_cond_destroy(&v->gate_open);
 	(void)pthread_mutex_destroy(&v->gate);
+	for (size_t k = 0; k < INODE_LOCKS; k++)
+		(void)pthread_mutex_destroy(&v->inode_locks[k]);
 	(void)pthread_mutex_destroy(&v->lock);
 	(void)pthread_cond_destroy(&v->tree_changed);
 	free(v->prefix);

@@ -95,10 +95,10 @@ int volume_getxattr(struct volume *v, const struct request *rq, struct inode *i,
 	if (i->directory)
 		return -ENODATA;
 	name += sizeof(PREFIX) - 1;
-	(void)pthread_mutex_lock(&i->lock);
-	obj = i->object;
+	inode_lock(i);
+	obj = inode_object(i);
 	has = i->remote && !i->unsaved;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	/* What is not stored yet is not stored in any way. */
 	if (!err && !has)
 		err = -ENODATA;
@@ -133,10 +133,10 @@ int volume_listxattr(struct volume *v, const struct request *rq,
 		err = kept_names(i, out);
 	if (err)
 		return err;
-	(void)pthread_mutex_lock(&i->lock);
-	obj = i->object;
+	inode_lock(i);
+	obj = inode_object(i);
 	has = i->remote && !i->unsaved && !i->directory;
-	(void)pthread_mutex_unlock(&i->lock);
+	inode_unlock(i);
 	for (size_t k = 0; has && !err && k < sizeof(names) / sizeof(*names);
 	     k++) {
 		if (!strcmp(names[k], "sha256") && !obj.has_digest)
