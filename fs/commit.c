@@ -185,9 +185,8 @@ static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
 	if (is_attempt(&now, &there, &st->meta) ||
 	    (!i->exclusive && same_digest(&there, c->size, c->digest)))
 		verdict = CONFLICT_OURS;
-	else if (earlier ||
-		 (i->remote && known.has_digest &&
-		  same_digest(&there, known.size, known.digest)))
+	else if (earlier || (i->remote && known.has_digest &&
+			     same_digest(&there, known.size, known.digest)))
 		verdict = CONFLICT_AGAIN;
 	if (earlier)
 		i->exclusive = 0;

@@ -9,13 +9,15 @@
 #include "fs/hints_private.h"
 #include "fs/log.h"
 
-#define FILES_MIN   16 /* of a page: for fewer they are asked one by one */
-#define FILE_MAX    ((size_t)64 << 20) /* bytes of an object */
-#define BYTES_MAX   ((size_t)96 << 20) /* of all in memory */
-#define KEPT_MAX    ((size_t)16 << 20) /* the same: no more is kept then */
-#define MISSES_MIN  16 /* before it is worth looking again */
-#define AGAIN_MS    10000 /* and not before */
-#define WAIT_STEP_S 1
+#define FILES_MIN     16 /* of a page: for fewer they are asked one by one */
+#define FILE_MAX      ((size_t)64 << 20) /* bytes of an object */
+#define BYTES_MAX     ((size_t)96 << 20) /* of all in memory */
+#define KEPT_MAX      ((size_t)16 << 20) /* the same: no more is kept then */
+#define MISSES_MIN    16 /* before it is worth looking again */
+#define AGAIN_MS      10000 /* and not before */
+#define TRIM_MIN      ((size_t)256 << 10)
+#define TRIM_DELAY_MS 1000
+#define WAIT_STEP_S   1
 
 static size_t bucket_of(const char *dir, size_t len)
 {
@@ -60,11 +62,19 @@ struct hint_table *hint_table_of(struct volume *v, const char *dir, size_t len)
 
 void hint_table_drop_file(struct hints *h, struct hint_table *t)
 {
+	/*
+	 * Between what stays there are holes now, and will be more when the
+	 * directory's reader is done: they are given back then.
+	 */
+	if (t->file.len > TRIM_MIN) {
+		h->trim_ms = clock_ms() + TRIM_DELAY_MS;
+		(void)pthread_cond_broadcast(&h->change);
+	}
 	h->bytes -= t->file.len;
 	bytes_clear(&t->file);
 	free(t->index);
 	t->index = NULL;
-	t->n = 0;
+	t->n = t->served = 0;
 }
 
 void hint_table_drop_kept(struct hints *h, struct hint_table *t)
@@ -142,8 +152,7 @@ static int take(void *arg, const void *data, size_t len)
 	return bytes_append(arg, data, len);
 }
 
-static int get(struct volume *v, const struct request *rq,
-	       struct hint_table *t)
+static int get(struct volume *v, const struct request *rq, struct hint_table *t)
 {
 	struct store_error error = { 0 };
 	struct store_call call = call_of(rq, &error);
@@ -169,7 +178,8 @@ static int get(struct volume *v, const struct request *rq,
 	if (err && err != -EINTR)
 		log_warning(
 			"%s: cannot be used, and files of %s are asked for one by one: %s",
-			key.text, t->dir[0] ? t->dir : "/", reason(err, &error));
+			key.text, t->dir[0] ? t->dir : "/",
+			reason(err, &error));
 	return err;
 }
 
@@ -297,6 +307,9 @@ static int look(struct volume *v, struct hint_table *t, const char *name,
 	if (!find_in_file(t, name, &hint) || !fits(v, &hint, e, out))
 		return 0;
 	out->hinted = 1;
+	/* Each of them is in memory now, where it takes less to find it. */
+	if (++t->served >= t->n && !t->users)
+		hint_table_drop_file(&v->hints, t);
 	return 1;
 }
 
@@ -376,10 +389,9 @@ int inode_is_known(const struct inode *i)
 {
 	struct object o = inode_object(i);
 
-	return !i->directory && i->remote && !i->unsaved &&
-	       !i->attr_waits && !i->attr_unseen && o.etag[0] && o.has_size &&
-	       !i->superseded && !i->gone &&
-	       (o.written.tv_sec || i->volume->caps.etag_of_write);
+	return !i->directory && i->remote && !i->unsaved && !i->attr_waits &&
+	       !i->attr_unseen && o.etag[0] && o.has_size && !i->superseded &&
+	       !i->gone && (o.written.tv_sec || i->volume->caps.etag_of_write);
 }
 
 int inode_is_news(const struct inode *i)
@@ -415,9 +427,8 @@ void hints_keep(struct volume *v, const char *dir_key, struct inode *i)
 	if (!k)
 		return;
 	(void)pthread_mutex_lock(&h->lock);
-	t = h->bytes < KEPT_MAX
-		    ? hint_table_of(v, dir_key, strlen(dir_key))
-		    : NULL;
+	t = h->bytes < KEPT_MAX ? hint_table_of(v, dir_key, strlen(dir_key))
+				: NULL;
 	found = t ? tsearch(k, &t->kept, hint_kept_by_name) : NULL;
 	if (found && *found != k) {
 		struct kept_hint *old = *found;

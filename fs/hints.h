@@ -35,6 +35,7 @@ struct hints {
 	size_t n; /* tables */
 	atomic_int running;
 	int stopping;
+	uint64_t trim_ms; /* when to give freed memory back; 0: not */
 	pthread_t thread;
 	uint64_t used, written; /* see struct volume_stats */
 };

@@ -15,7 +15,7 @@ struct hint_table {
 	int absent; /* the bucket has none */
 	struct bytes file; /* as it was read; empty: not in memory */
 	uint32_t *index; /* where its hints are, by name */
-	size_t n;
+	size_t n, served; /* hints, and those that were of use */
 	void *kept; /* tree of struct kept_hint */
 	size_t n_kept;
 	unsigned misses; /* since it was read, or found missing */
@@ -39,7 +39,8 @@ int inode_is_known(const struct inode *i);
 MUST_CHECK int hint_of_inode(struct bytes *out, const struct inode *i);
 
 /* All under hints.lock. */
-struct hint_table *hint_table_find(struct hints *h, const char *dir, size_t len);
+struct hint_table *hint_table_find(struct hints *h, const char *dir,
+				   size_t len);
 struct hint_table *hint_table_of(struct volume *v, const char *dir, size_t len);
 void hint_table_drop_file(struct hints *h, struct hint_table *t);
 void hint_table_drop_kept(struct hints *h, struct hint_table *t);

@@ -1,19 +1,20 @@
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "fs/hints_private.h"
 #include "fs/parallel.h"
 
-#define NEWS_MIN   16 /* before an object is worth it */
-#define NEWS_PART  8 /* and that part of what it has, but for the last time */
-#define QUIET_MS   3000 /* after the last news */
-#define LATE_MS    60000 /* after the first, however busy it is */
-#define FILE_MS    5000 /* it is in memory so long after its last use */
-#define TABLE_MS   60000
-#define STOP_MS    5000 /* for the end of the mount */
-#define BATCH      16
-#define THREADS    8
-#define STEP_S     1
+#define NEWS_MIN  16 /* before an object is worth it */
+#define NEWS_PART 8 /* and that part of what it has, but for the last time */
+#define QUIET_MS  3000 /* after the last news */
+#define LATE_MS   60000 /* after the first, however busy it is */
+#define FILE_MS   5000 /* it is in memory so long after its last use */
+#define TABLE_MS  60000
+#define STOP_MS   5000 /* for the end of the mount */
+#define BATCH     16
+#define THREADS   8
+#define STEP_S    1
 
 void hints_init(struct hints *h)
 {
@@ -39,9 +40,8 @@ static int is_due(const struct hints *h, const struct hint_table *t)
 		return 0;
 	if (h->stopping)
 		return 1;
-	return is_enough(t) &&
-	       (now - t->last_news_ms >= QUIET_MS ||
-		now - t->first_news_ms >= LATE_MS);
+	return is_enough(t) && (now - t->last_news_ms >= QUIET_MS ||
+				now - t->first_news_ms >= LATE_MS);
 }
 
 /* Under hints.lock.  1 if there is something that will have to be done. */
@@ -97,7 +97,7 @@ static int look_through(struct hints *h, struct hint_table *due[BATCH],
 			at = &t->next;
 		}
 	}
-	return pending || h->n;
+	return pending || h->n || h->trim_ms;
 }
 
 struct batch {
@@ -147,6 +147,13 @@ static void *run(void *arg)
 			write_due(v, due, n);
 			if (!stop_ms || clock_ms() < stop_ms)
 				continue;
+		}
+		if (h->trim_ms && clock_ms() >= h->trim_ms) {
+			h->trim_ms = 0;
+			(void)pthread_mutex_unlock(&h->lock);
+			(void)malloc_trim(0);
+			(void)pthread_mutex_lock(&h->lock);
+			continue;
 		}
 		if (h->stopping)
 			break;

@@ -51,10 +51,9 @@ static int add(struct merge *m, enum rank rank, const uint8_t *data, size_t len)
 		m->list = p;
 		m->cap = cap;
 	}
-	m->list[m->n++] = (struct piece){ .name = hint_name(data),
-					  .data = data,
-					  .len = len,
-					  .rank = rank };
+	m->list[m->n++] = (struct piece){
+		.name = hint_name(data), .data = data, .len = len, .rank = rank
+	};
 	return 0;
 }
 
@@ -308,7 +307,8 @@ static int is_still_there(struct merge *m)
 {
 	struct key key;
 
-	return !key_of_inode(m->v, m->dir, &key) && !strcmp(key.text, m->t->dir);
+	return !key_of_inode(m->v, m->dir, &key) &&
+	       !strcmp(key.text, m->t->dir);
 }
 
 void hint_table_write(struct volume *v, struct hint_table *t)

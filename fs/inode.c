@@ -73,6 +73,7 @@ static struct inode *drop_pin(struct inode *i)
 	while (i && !i->pins && !i->lookups) {
 		struct inode *parent = i->parent;
 
+		i->dir_key = NULL; /* it waits for nothing any more */
 		if (parent && atomic_load(&v->hints.running) &&
 		    inode_is_news(i))
 			i->dir_key = key_dup_locked(v, parent);

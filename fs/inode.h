@@ -42,7 +42,6 @@ struct inode {
 	struct inode
 		*parent; /* held; NULL for the root and what was unlinked */
 	char *name; /* owned; NULL with parent */
-	char *dir_key; /* of one to be freed: see hints_keep(); owned */
 	struct inode *hash_next, **hash_link; /* same slot of volume.names */
 	struct inode *sibling, **sibling_link; /* others of the same parent */
 	uint64_t lookups; /* the kernel's */
@@ -56,7 +55,10 @@ struct inode {
 	bool superseded; /* the bucket has another file, or none, of its name */
 
 	bool waiting; /* under defer.lock, as are: */
-	struct inode *waiting_next;
+	union {
+		struct inode *waiting_next;
+		char *dir_key; /* of one to be freed: see hints_keep(); owned */
+	};
 	uint64_t due_ms;
 
 	struct latch commit;

@@ -13,7 +13,8 @@
  * that a name has itself, so that every name comes back as it was.  All other
  * names are keys as they are.
  */
-#define KEYNAME_MAX ((size_t)3 * NAME_MAX) /* bytes of a key that a name can take */
+#define KEYNAME_MAX \
+	((size_t)3 * NAME_MAX) /* bytes of a key that a name can take */
 
 /* The part of a key, with a NUL.  Its length. */
 size_t keyname_encode(char out[KEYNAME_MAX + 1], const char *name);

@@ -354,7 +354,8 @@ static enum listing_says answer(struct volume *v, struct inode *dir,
 	uint64_t serial = names_change_serial(v, dir, name);
 
 	*changed = 0;
-	for (struct listing_page *p = directory_of(dir)->listing; p; p = p->next) {
+	for (struct listing_page *p = directory_of(dir)->listing; p;
+	     p = p->next) {
 		enum listing_says got;
 
 		if (!is_valid(v, p))

@@ -195,8 +195,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	if (i->generation + atomic_load(&i->volume->moves) != generation)
 		goto unlock;
 	known = inode_object(i);
-	same = i->directory ||
-	       (i->remote && same_content(&known, &r->object));
+	same = i->directory || (i->remote && same_content(&known, &r->object));
 	if (!same && (opens || i->spooled)) {
 		verdict = ANOTHER;
 		goto unlock;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,9 @@
 #include "fs/options.h"
 #include "fs/settings.h"
 #include "fs/spec.h"
+
+/* Large buffers come and go: what they leave must not become the heap's. */
+#define LARGE (1 << 20)
 
 struct arguments {
 	const char *spec, *dir;
@@ -188,5 +192,7 @@ int main(int argc, char **argv)
 		(void)printf("mount.deltaglider %s\n", DG_VERSION);
 		return 0;
 	}
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE);
+	(void)mallopt(M_TRIM_THRESHOLD, LARGE);
 	return run(argc, argv);
 }

@@ -59,16 +59,15 @@ void packed_get(const struct packed_object *p, struct object *out)
 {
 	const char *etag = packed_etag(p);
 
-	*out = (struct object){
-		.form = (enum object_form)p->form,
-		.written = { (time_t)p->written_s, p->written_ns },
-		.written_by = !!(p->flags & WRITTEN_BY),
-		.stored = p->stored,
-		.size = p->size,
-		.has_size = !!(p->flags & HAS_SIZE),
-		.has_digest = !!(p->flags & HAS_DIGEST),
-		.has_sums = !!(p->flags & HAS_SUMS)
-	};
+	*out = (struct object){ .form = (enum object_form)p->form,
+				.written = { (time_t)p->written_s,
+					     p->written_ns },
+				.written_by = !!(p->flags & WRITTEN_BY),
+				.stored = p->stored,
+				.size = p->size,
+				.has_size = !!(p->flags & HAS_SIZE),
+				.has_digest = !!(p->flags & HAS_DIGEST),
+				.has_sums = !!(p->flags & HAS_SUMS) };
 	memcpy(out->etag, etag, strlen(etag) + 1);
 	memcpy(out->digest, p->digest, DIGEST_LEN);
 	if (p->rest)

@@ -31,7 +31,7 @@ static void apply(struct attr *a, const struct stat *want, int which)
  * but news for the hints.
  */
 static void tell_others(struct inode *i, const struct key *key,
-			   const struct object *now)
+			const struct object *now)
 {
 	struct inode *dir;
 	char *name;
