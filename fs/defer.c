@@ -35,7 +35,7 @@ void defer_init(struct defer *d)
 int inode_store_attr(struct inode *i)
 {
 	struct attr a;
-	uint64_t change;
+	uint32_t change;
 	int err, waits;
 
 	inode_lock(i);
@@ -203,23 +203,14 @@ void defer_stop(struct volume *v)
 	d->running = 0;
 }
 
-static void forget_meta(struct inode *i)
-{
-	if (!i)
-		return;
-	inode_lock(i);
-	free(i->kept);
-	i->kept = NULL;
-	inode_unlock(i);
-	inode_unpin(i);
-}
-
 void defer_clear(struct volume *v)
 {
 	struct defer *d = &v->defer;
 
-	for (size_t k = 0; k < DEFER_RECENT; k++)
-		forget_meta(d->recent[k]);
+	for (size_t k = 0; k < DEFER_RECENT; k++) {
+		free(d->recent[k].meta);
+		inode_unpin(d->recent[k].inode);
+	}
 	(void)pthread_cond_destroy(&d->change);
 	(void)pthread_mutex_destroy(&d->lock);
 }
@@ -237,11 +228,22 @@ void directory_touched(struct inode *dir)
 		inode_defer_attr(dir);
 }
 
+/* Under defer.lock: where it is, or DEFER_RECENT. */
+static unsigned recent_of(const struct defer *d, const struct inode *i)
+{
+	unsigned at = 0;
+
+	while (at < DEFER_RECENT && d->recent[at].inode != i)
+		at++;
+	return at;
+}
+
 void inode_keep_meta(struct inode *i, const struct store_stat *st)
 {
 	struct defer *d = &i->volume->defer;
-	struct inode *oldest;
 	struct kept_meta *k;
+	struct recent was;
+	unsigned at;
 
 	if (!i->volume->conf.attr_delay_ms)
 		return;
@@ -254,29 +256,37 @@ void inode_keep_meta(struct inode *i, const struct store_stat *st)
 	memcpy(k->encoding, st->content_encoding, sizeof(k->encoding));
 	memcpy(k->text, st->meta.text, st->meta.len);
 	k->text[st->meta.len] = '\0';
-	inode_lock(i);
-	free(i->kept);
-	i->kept = k;
-	inode_unlock(i);
-	inode_pin(i);
 	(void)pthread_mutex_lock(&d->lock);
-	oldest = d->recent[d->oldest];
-	d->recent[d->oldest] = i;
+	at = recent_of(d, i);
+	if (at == DEFER_RECENT) {
+		inode_pin(i);
+		at = d->oldest;
+	}
+	was = d->recent[at];
+	/* It is the latest now, wherever it was. */
+	d->recent[at] = d->recent[d->oldest];
+	d->recent[d->oldest] = (struct recent){ i, k };
 	d->oldest = (d->oldest + 1) % DEFER_RECENT;
 	(void)pthread_mutex_unlock(&d->lock);
-	/* It may be there twice: then its turn has come early. */
-	forget_meta(oldest);
+	free(was.meta);
+	if (was.inode != i)
+		inode_unpin(was.inode);
 }
 
 int inode_kept_meta(struct inode *i, const char *etag, struct store_stat *st)
 {
-	struct kept_meta *k;
+	struct defer *d = &i->volume->defer;
+	struct kept_meta *k = NULL;
+	unsigned at;
 	int is;
 
-	inode_lock(i);
-	k = i->kept;
-	i->kept = NULL;
-	inode_unlock(i);
+	(void)pthread_mutex_lock(&d->lock);
+	at = recent_of(d, i);
+	if (at < DEFER_RECENT) {
+		k = d->recent[at].meta;
+		d->recent[at].meta = NULL;
+	}
+	(void)pthread_mutex_unlock(&d->lock);
 	is = k && clock_ms() - k->since_ms < KEPT_MS &&
 	     (!etag || (etag[0] && !strcmp(k->etag, etag)));
 	if (is) {

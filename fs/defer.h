@@ -26,7 +26,11 @@ struct defer {
 	struct inode *first, **end; /* that wait; pinned */
 	int running, stopping;
 	pthread_t thread;
-	struct inode *recent[DEFER_RECENT]; /* with metadata kept; pinned */
+	/* Those that were stored last, and what with. */
+	struct recent {
+		struct inode *inode; /* pinned; or NULL */
+		struct kept_meta *meta; /* owned; or NULL */
+	} recent[DEFER_RECENT];
 	unsigned oldest;
 };
 

@@ -15,6 +15,7 @@
 #define BATCH     16
 #define THREADS   8
 #define STEP_S    1
+#define IDLE_S    15 /* nobody tells us of listings */
 
 void hints_init(struct hints *h)
 {
@@ -139,7 +140,13 @@ static void *run(void *arg)
 
 	(void)pthread_mutex_lock(&h->lock);
 	for (;;) {
-		int pending = look_through(h, due, &n);
+		int pending;
+
+		/* The one thread that looks at the clock does that too. */
+		(void)pthread_mutex_unlock(&h->lock);
+		pending = listing_expire(v);
+		(void)pthread_mutex_lock(&h->lock);
+		pending |= look_through(h, due, &n);
 
 		if (h->stopping && !stop_ms)
 			stop_ms = clock_ms() + STOP_MS;
@@ -158,11 +165,8 @@ static void *run(void *arg)
 		if (h->stopping)
 			break;
 		(void)clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_sec += STEP_S;
-		if (pending)
-			(void)pthread_cond_timedwait(&h->change, &h->lock, &t);
-		else
-			(void)pthread_cond_wait(&h->change, &h->lock);
+		t.tv_sec += pending ? STEP_S : IDLE_S;
+		(void)pthread_cond_timedwait(&h->change, &h->lock, &t);
 	}
 	(void)pthread_mutex_unlock(&h->lock);
 	return NULL;

@@ -50,17 +50,20 @@ int inode_new(struct volume *v, int directory, struct inode **out)
 	return 0;
 }
 
-/* Links know what points to them, so that taking one out is not a search. */
+/* Under volume.lock, with its name. */
 static void unhash(struct inode *i)
 {
-	*i->hash_link = i->hash_next;
-	if (i->hash_next)
-		i->hash_next->hash_link = i->hash_link;
+	struct inode **link = &i->volume->names[slot_of(i->parent, i->name)];
+
+	while (*link != i)
+		link = &(*link)->hash_next;
+	*link = i->hash_next;
+	/* A sibling knows what points to it: there may be very many. */
 	*i->sibling_link = i->sibling;
 	if (i->sibling)
 		i->sibling->sibling_link = i->sibling_link;
 	i->hash_next = i->sibling = NULL;
-	i->hash_link = i->sibling_link = NULL;
+	i->sibling_link = NULL;
 }
 
 /* Under volume.lock: give up the hold on `i`, and on whom it held in turn. */
@@ -106,7 +109,6 @@ static void destroy(struct inode *dead)
 		free(dead->attempt);
 		free(dead->name);
 		free(dead->xattr);
-		free(dead->kept);
 		free(dead);
 		dead = next;
 	}
@@ -220,9 +222,6 @@ static void attach(struct volume *v, struct inode *dir, char *name,
 	i->gone = i->superseded = 0;
 	dir->pins++;
 	i->hash_next = v->names[slot];
-	i->hash_link = &v->names[slot];
-	if (i->hash_next)
-		i->hash_next->hash_link = &i->hash_next;
 	v->names[slot] = i;
 	i->sibling = directory_of(dir)->child;
 	i->sibling_link = &directory_of(dir)->child;

@@ -42,7 +42,7 @@ struct inode {
 	struct inode
 		*parent; /* held; NULL for the root and what was unlinked */
 	char *name; /* owned; NULL with parent */
-	struct inode *hash_next, **hash_link; /* same slot of volume.names */
+	struct inode *hash_next; /* same slot of volume.names */
 	struct inode *sibling, **sibling_link; /* others of the same parent */
 	uint64_t lookups; /* the kernel's */
 	unsigned pins; /* ours: children, handles, calls under way */
@@ -73,14 +73,13 @@ struct inode {
 	/* Under inode_lock(). */
 	struct attr attr;
 	uint64_t generation; /* of all here; see inode_changed() */
-	uint64_t attr_changes; /* by which attr_waits came about */
 	uint64_t size; /* bytes, as stat shows */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
 	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
-	struct kept_meta *kept; /* see fs/defer.h; owned; or NULL */
 	/* What may be in the bucket without our knowing; owned; or NULL. */
 	struct attempt *attempt;
 	struct packed_object object; /* see inode_object() */
+	uint32_t attr_changes; /* by which attr_waits came about */
 	bool attr_waits; /* both kinds are newer than what the bucket has */
 	bool attr_unseen; /* `object` is a newer one, and may have others */
 	bool remote; /* `object` is what the bucket has under our name */

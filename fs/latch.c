@@ -37,7 +37,7 @@ static void take(struct latch *l, int write)
 	while (write ? l->holders != 0 : l->holders < 0)
 		(void)pthread_cond_wait(&stripes[s].released, &stripes[s].lock);
 	l->waiting--;
-	l->holders += write ? -1 : 1;
+	l->holders = (int16_t)(l->holders + (write ? -1 : 1));
 	(void)pthread_mutex_unlock(&stripes[s].lock);
 }
 
@@ -69,7 +69,7 @@ void latch_release(struct latch *l)
 	size_t s = stripe_of(l);
 
 	(void)pthread_mutex_lock(&stripes[s].lock);
-	l->holders -= l->holders < 0 ? -1 : 1;
+	l->holders = (int16_t)(l->holders - (l->holders < 0 ? -1 : 1));
 	/* The latch may be freed as soon as the mutex is. */
 	if (!l->holders && l->waiting)
 		(void)pthread_cond_broadcast(&stripes[s].released);

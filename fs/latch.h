@@ -4,14 +4,14 @@
 #include <stdint.h>
 
 /*
- * A lock of eight bytes, for what there are hundreds of thousands of: held by
+ * A lock of four bytes, for what there are hundreds of thousands of: held by
  * one writer or any number of readers.  It may be held for long; only taking it
  * and letting go of it share a mutex with others.  Zero-initialise it; there is
  * nothing to destroy.
  */
 struct latch {
-	int32_t holders; /* readers; -1: a writer */
-	uint32_t waiting;
+	int16_t holders; /* readers; -1: a writer */
+	uint16_t waiting;
 };
 
 void latch_read(struct latch *l);

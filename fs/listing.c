@@ -256,6 +256,20 @@ static void drop_listed(struct listed *l)
 	}
 }
 
+int listing_expire(struct volume *v)
+{
+	uint64_t now = clock_ms(), keep = v->conf.attr_timeout_ms;
+	struct listed *old;
+	int more;
+
+	(void)pthread_mutex_lock(&v->listed.lock);
+	old = take_listed(v, now > keep ? now - keep : 0);
+	more = v->listed.first != NULL;
+	(void)pthread_mutex_unlock(&v->listed.lock);
+	drop_listed(old);
+	return more;
+}
+
 void listing_clear(struct volume *v)
 {
 	struct listed *all;
@@ -270,19 +284,17 @@ void listing_clear(struct volume *v)
 static void note_listed(struct inode *dir)
 {
 	struct volume *v = dir->volume;
-	struct listed *l = malloc(sizeof(*l)), *old;
-	uint64_t now = clock_ms(), keep = v->conf.attr_timeout_ms;
+	struct listed *l = malloc(sizeof(*l));
 
 	if (!l)
 		return; /* they stay until it is listed once more */
 	inode_pin(dir);
-	*l = (struct listed){ .dir = dir, .since_ms = now };
+	*l = (struct listed){ .dir = dir, .since_ms = clock_ms() };
 	(void)pthread_mutex_lock(&v->listed.lock);
 	*v->listed.end = l;
 	v->listed.end = &l->next;
-	old = take_listed(v, now > keep ? now - keep : 0);
 	(void)pthread_mutex_unlock(&v->listed.lock);
-	drop_listed(old);
+	(void)listing_expire(v);
 }
 
 void listing_offer(struct inode *dir, struct listing_page *p)

@@ -46,7 +46,9 @@ int listing_is_last(const struct listing_page *p);
 /* It is given away: it answers for `dir` from now on. */
 void listing_offer(struct inode *dir, struct listing_page *p);
 void listing_free(struct listing_page *p); /* and those behind it; NULL-safe */
-/* Let go of the directories that have some. */
+/* Let go of those that are out of date.  1 if there are others. */
+int listing_expire(struct volume *v);
+/* Let go of all. */
 void listing_clear(struct volume *v);
 
 enum listing_says {

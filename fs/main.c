@@ -16,7 +16,9 @@
 #include "fs/spec.h"
 
 /* Large buffers come and go: what they leave must not become the heap's. */
-#define LARGE (1 << 20)
+#define LARGE  (1 << 20)
+/* Each has free memory of its own. */
+#define ARENAS 4
 
 struct arguments {
 	const char *spec, *dir;
@@ -193,6 +195,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE);
-	(void)mallopt(M_TRIM_THRESHOLD, LARGE);
+	(void)mallopt(M_TRIM_THRESHOLD, LARGE / 2);
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	return run(argc, argv);
 }

@@ -105,7 +105,8 @@ static int rename_local(struct volume *v, const struct rename *r,
 struct moving {
 	struct object obj;
 	struct attr attr;
-	uint64_t change; /* of the attributes */
+	uint32_t change; /* of the attributes */
+	int rode; /* they went along */
 	int waits; /* they are newer than the object's */
 	int made; /* something was copied to the new name */
 };
@@ -196,8 +197,7 @@ static int copy_once(struct volume *v, const struct rename *r, struct ends *e,
 	if (err && err != -ESTALE)
 		log_error("rename %s to %s: %s", e->from_key.text,
 			  e->to_key.text, reason(err, &error));
-	if (!err && !rides)
-		m->change = UINT64_MAX;
+	m->rode = rides > 0;
 	return err == -EFBIG ? -EXDEV : err;
 }
 
@@ -266,7 +266,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	(void)snprintf(was, sizeof(was), "%s", packed_etag(&e->from->object));
 	inode_rewritten(e->from, &copied);
 	e->from->checked_ms = clock_ms();
-	if (e->from->attr_changes == m.change) {
+	if (m.rode && e->from->attr_changes == m.change) {
 		e->from->attr.ctime = m.attr.ctime;
 		e->from->attr.assumed = 0;
 		e->from->attr_waits = 0;
