@@ -16,7 +16,7 @@
 #include "fs/spec.h"
 
 /* Large buffers come and go: what they leave must not become the heap's. */
-#define LARGE  (1 << 20)
+#define LARGE (1 << 20)
 /* Each has free memory of its own. */
 #define ARENAS 4
 
