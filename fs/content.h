@@ -43,4 +43,12 @@ MUST_CHECK int inode_resize(struct inode *i, const struct request *rq,
 /* The spool was written: inode.data is held for writing. */
 void inode_touched(struct inode *i, uint64_t size);
 
+/*
+ * Make `to`, which is new and empty, a copy of the whole of `from`, on the
+ * server and durable, if that is of `len` bytes at most.  The number of bytes;
+ * 0: it cannot be done so, and nothing was.
+ */
+MUST_CHECK int64_t inode_clone(struct inode *from, struct inode *to,
+			       uint64_t len);
+
 #endif

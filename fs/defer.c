@@ -265,7 +265,8 @@ void inode_keep_meta(struct inode *i, const struct store_stat *st)
 	was = d->recent[at];
 	/* It is the latest now, wherever it was. */
 	d->recent[at] = d->recent[d->oldest];
-	d->recent[d->oldest] = (struct recent){ i, k };
+	d->recent[d->oldest].inode = i;
+	d->recent[d->oldest].meta = k;
 	d->oldest = (d->oldest + 1) % DEFER_RECENT;
 	(void)pthread_mutex_unlock(&d->lock);
 	free(was.meta);

@@ -159,7 +159,7 @@ static int take_part(struct dirstream *d, const struct request *rq,
 		     const char *part)
 {
 	size_t len = strlen(part);
-	char name[NAME_MAX + 1];
+	char name[NAME_MAX + 1] = { 0 };
 	int directory, hidden, err;
 
 	directory = len && part[len - 1] == '/';

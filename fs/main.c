@@ -194,8 +194,10 @@ int main(int argc, char **argv)
 		(void)printf("mount.deltaglider %s\n", DG_VERSION);
 		return 0;
 	}
+	// NOLINTBEGIN(concurrency-mt-unsafe): there is one thread yet
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE);
 	(void)mallopt(M_TRIM_THRESHOLD, LARGE / 2);
 	(void)mallopt(M_ARENA_MAX, ARENAS);
+	// NOLINTEND(concurrency-mt-unsafe)
 	return run(argc, argv);
 }

@@ -76,9 +76,17 @@ int handle_seek(struct handle *h, uint64_t off, int hole, uint64_t *out)
 ssize_t handle_copy(const struct request *rq, const struct copying *c)
 {
 	uint64_t len = c->len < COPY_MAX ? c->len : COPY_MAX, done = 0;
-	uint8_t *buf = malloc(COPY_STEP);
-	ssize_t n = buf ? 1 : -ENOMEM;
+	uint8_t *buf;
+	ssize_t n;
 
+	if (!c->from_off && !c->to_off) {
+		n = inode_clone(handle_inode(c->from), handle_inode(c->to),
+				c->len);
+		if (n)
+			return n;
+	}
+	buf = malloc(COPY_STEP);
+	n = buf ? 1 : -ENOMEM;
 	while (n > 0 && done < len) {
 		size_t step = len - done < COPY_STEP ? (size_t)(len - done)
 						     : COPY_STEP;
