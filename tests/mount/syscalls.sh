@@ -479,6 +479,50 @@ tar -C "$MNT/series2" --xattrs -xf "$WORK/x.tar"
 equal "$(getfattr --absolute-names --only-values -n user.short "$MNT/series2/xmoved")" 3
 grep -q 'no room for the extended attribute user.large' "$WORK"/log.* || fail 'no line of it in the log'
 
+echo "== a copy within the mount is one of the server's"
+total() {
+	stats '.requests | .head + .get + .put + .copy + .delete'
+}
+until_true 10 test "$(stats .hints.waiting)" = 0
+before=$(total)
+sent=$(stats .requests.bytes_out)
+cp "$MNT/series/2" "$MNT/series/cloned"
+holds $(($(total) - before)) -le 4
+holds $(($(stats .requests.bytes_out) - sent)) -lt 2000
+equal "$(attribute "$MNT/series/cloned" storage)" delta
+same "$WORK/x2" "$MNT/series/cloned"
+# Onto one that is there, and of one that has unsaved bytes: by their bytes.
+cp "$MNT/series/1" "$MNT/series/cloned"
+same "$WORK/x1" "$MNT/series/cloned"
+python3 - "$MNT/series" "$WORK/x2" <<'END'
+import os, sys
+os.chdir(sys.argv[1])
+want = open(sys.argv[2], "rb").read() + b"and more"
+a = os.open("2", os.O_RDWR | os.O_APPEND)
+os.write(a, b"and more")
+b = os.open("unsaved", os.O_RDWR | os.O_CREAT)
+done = 0
+while n := os.copy_file_range(a, b, len(want), done, done):
+    done += n
+assert os.pread(b, len(want) + 1, 0) == want
+# What was cloned can be written to.
+os.close(b)
+os.close(a)
+a = os.open("2", os.O_RDONLY)
+b = os.open("unsaved2", os.O_RDWR | os.O_CREAT)
+assert os.copy_file_range(a, b, len(want), 0, 0) == len(want)
+os.pwrite(b, b"X", 5)
+os.close(b)
+assert open("unsaved2", "rb").read() == want[:5] + b"X" + want[6:]
+END
+{ cat "$WORK/x2"; printf 'and more'; } >"$WORK/x3"
+remount_fs ''
+same "$WORK/x1" "$MNT/series/cloned"
+same "$WORK/x3" "$MNT/series/unsaved"
+same "$WORK/x3" "$MNT/series/2"
+rm "$MNT/series/2"
+same "$WORK/x3" "$MNT/series/unsaved"
+
 holds -p "$MNT/fifo"
 equal "$(stat -c %a "$MNT/fifo")" 640
 holds -S "$MNT/socket"
