@@ -373,6 +373,98 @@ static void any_failing_request(void **state)
 	free(two);
 }
 
+/* Another writer, once, just before the operation. */
+struct interloper {
+	struct fixture *x;
+	enum memstore_op op;
+	int done;
+};
+
+static int interlope(void *arg, enum memstore_op op, const char *key, int after)
+{
+	struct interloper *p = arg;
+
+	if (p->done || after || op != p->op ||
+	    (op != MEMSTORE_COPY && strcmp(key, "a") != 0))
+		return 0;
+	p->done = 1;
+	other_writer(p->x, "a", "another's", 9);
+	return 0;
+}
+
+/*
+ * Where a copy has no condition, a small file is sent again with one: bytes of
+ * the version before must not come back with the attributes.
+ */
+static void attributes_do_not_bring_an_old_version_back(void **state)
+{
+	struct fixture *x = *state;
+	struct store_caps caps = { .put_if_absent = 1, .put_if_match = 1 };
+	struct interloper p = { .x = x, .op = MEMSTORE_PUT };
+	struct stat want = { .st_mode = 0640 }, st;
+	struct change c = { .want = &want, .which = SET_MODE };
+	struct inode *i;
+	uint64_t copies;
+
+	memstore_set_caps(x->store, &caps);
+	fixture_mount(x);
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	assert_int_equal(put(x, "b", "quiet", 5), 0);
+	copies = memstore_count(x->store, MEMSTORE_COPY);
+	i = at(x, "b");
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
+	inode_forget(x->v, i, 1);
+	assert_int_equal(memstore_count(x->store, MEMSTORE_COPY), copies);
+	i = at(x, "a");
+	memstore_on_op(x->store, interlope, &p);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
+	assert_true(p.done);
+	inode_forget(x->v, i, 1);
+	fixture_mount(x);
+	expect(x, "a", "another's", 9);
+	expect(x, "b", "quiet", 5);
+	i = at(x, "a");
+	assert_int_equal(volume_getattr(x->v, &somebody, i, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	inode_forget(x->v, i, 1);
+	i = at(x, "b");
+	assert_int_equal(volume_getattr(x->v, &somebody, i, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	inode_forget(x->v, i, 1);
+}
+
+/* A copy on the server that took another version than it says leaves nothing. */
+static void a_clone_is_of_the_version_that_was_open(void **state)
+{
+	struct fixture *x = *state;
+	struct store_caps caps = { .put_if_absent = 1, .put_if_match = 1 };
+	struct interloper p = { .x = x, .op = MEMSTORE_COPY };
+	struct copying c = { .len = 1 << 20 };
+	uint8_t *bytes = noise(3, 9000);
+	uint64_t gets;
+
+	memstore_set_caps(x->store, &caps);
+	fixture_mount(x);
+	assert_int_equal(put(x, "a", bytes, 9000), 0);
+	c.from = open_file(x, "a", O_RDONLY);
+	/* Undisturbed, it is one copy. */
+	gets = memstore_count(x->store, MEMSTORE_GET);
+	c.to = create(x, "b", 0);
+	assert_int_equal(handle_copy(&somebody, &c), 9000);
+	assert_true(memstore_has(x->store, "b"));
+	assert_int_equal(memstore_count(x->store, MEMSTORE_GET), gets);
+	handle_release(c.to);
+	expect(x, "b", bytes, 9000);
+	c.to = create(x, "c", 0);
+	memstore_on_op(x->store, interlope, &p);
+	assert_int_equal(handle_copy(&somebody, &c), -ESTALE);
+	assert_true(p.done);
+	assert_false(memstore_has(x->store, "c"));
+	handle_release(c.to);
+	handle_release(c.from);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +480,8 @@ int main(void)
 		TEST(large_plain_damage_is_found_by_its_block),
 		TEST(a_missing_reference_is_eio),
 		TEST(any_failing_request),
+		TEST(attributes_do_not_bring_an_old_version_back),
+		TEST(a_clone_is_of_the_version_that_was_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
