@@ -279,7 +279,7 @@ static inline void inode_rewritten(struct inode *i, const struct store_stat *st)
 /* The bucket has `obj` under our name now; under inode_lock(). */
 void inode_set_object(struct inode *i, const struct object *obj);
 
-/* lookup.c */
+/* resolve.c, lookup.c */
 struct resolved {
 	int directory, marker;
 	struct object object;
@@ -288,6 +288,9 @@ struct resolved {
 	uint64_t since_ms; /* when it was so; clock_ms(); 0: now */
 	int hinted; /* as of the inode */
 };
+/* A directory that is there, with its marker's key; likewise. */
+MUST_CHECK int resolve_marker(struct volume *v, const struct request *rq,
+			      const struct key *slashed, struct resolved *out);
 /* What the bucket has under that name.  0, -ENOENT, or the store's. */
 MUST_CHECK int resolve(struct volume *v, const struct request *rq,
 		       const struct key *key, struct resolved *out);

@@ -24,6 +24,7 @@
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/settings.h"
+#include "fs/unfinished.h"
 #include "fs/spec.h"
 #include "fs/volume.h"
 #include "fs/watch.h"
@@ -209,6 +210,7 @@ static int run_session(struct mounted *m)
 	}
 	daemon_ready(&m->daemon);
 	log_info("%s mounted on %s", m->rq->spec_text, m->dir);
+	unfinished_tell(m->volume);
 	if (m->backend.credentials)
 		log_info("credentials from %s",
 			 s3_credentials_source(m->backend.credentials));

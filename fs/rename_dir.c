@@ -7,6 +7,7 @@
 #include "fs/keyname.h"
 #include "fs/log.h"
 #include "fs/parallel.h"
+#include "fs/unfinished.h"
 
 /*
  * A directory's name is part of every key below it: all are copied on the
@@ -20,6 +21,7 @@ struct moved {
 	char etag
 		[STORE_ETAG_MAX]; /* as listed: this version is copied, and removed */
 	int copied;
+	int there; /* an earlier try has copied it */
 };
 
 struct keys {
@@ -32,6 +34,7 @@ struct move {
 	struct inode *dir; /* that is moved */
 	struct key from, to; /* with their '/' */
 	struct keys keys;
+	int again; /* there was an earlier try */
 };
 
 static int on_key(void *arg, const char *key, const struct store_stat *st,
@@ -124,9 +127,12 @@ static int copy_key(void *arg, size_t k)
 	struct key from, to;
 	int err;
 
+	if (m->keys.v[k].there) {
+		m->keys.v[k].copied = 1;
+		return 0;
+	}
 	if (m->v->caps.copy_if_match && etag[0])
 		call.if_match = etag;
-
 	err = join(&m->from, m->keys.v[k].rest, &from);
 	if (!err)
 		err = join(&m->to, m->keys.v[k].rest, &to);
@@ -214,21 +220,39 @@ static int forget_catalogues(struct volume *v, struct inode *dir)
 	return err;
 }
 
-static int move_all(struct move *m, const struct rename *r)
+static int list_old(struct move *m)
 {
 	struct store_list what = { .prefix = m->from.text };
 	struct store_call call = { 0 };
 	struct store *s = m->v->conf.store;
+
+	return s->ops->list(s, &what, &call, on_key, m);
+}
+
+/* Copy all, or none. */
+static int copy_all(struct move *m)
+{
+	int err;
+
+	/* One request is not cut off in the middle. */
+	if (m->keys.n > 1)
+		unfinished_note(m->v, &m->from, &m->to);
+	err = parallel_for(m->keys.n, THREADS, copy_key, m);
+	/* What an earlier try has left may have its only copy there. */
+	if (!err || m->again)
+		return err;
+	if (!parallel_for(m->keys.n, THREADS, remove_new, m) && m->keys.n > 1)
+		unfinished_clear(m->v, &m->from, &m->to);
+	return err;
+}
+
+static int move_all(struct move *m, const struct rename *r)
+{
 	int err, marker;
 
-	err = s->ops->list(s, &what, &call, on_key, m);
+	err = copy_all(m);
 	if (err)
 		return err;
-	err = parallel_for(m->keys.n, THREADS, copy_key, m);
-	if (err) {
-		(void)parallel_for(m->keys.n, THREADS, remove_new, m);
-		return err;
-	}
 	err = forget_catalogues(m->v, m->dir);
 	if (!err)
 		err = names_add(m->v, r->to_parent, r->to, m->dir);
@@ -246,6 +270,97 @@ static int move_all(struct move *m, const struct rename *r)
 		err = directory_keep(m->v, r->from_parent);
 	if (!err)
 		err = parallel_for(m->keys.n, THREADS, remove_old, m);
+	if (!err && (m->keys.n > 1 || m->again))
+		unfinished_clear(m->v, &m->from, &m->to);
+	return err;
+}
+
+/* What is under the new name already, beside what is to go there. */
+struct leftover {
+	struct move *m;
+	struct timespec since; /* when the earlier try was begun */
+	size_t at; /* in m->keys, which has the same order */
+};
+
+static int head_of(struct move *m, const struct key *dir, const char *rest,
+		   struct object *obj, struct store_stat *st)
+{
+	struct store_call call = { 0 };
+	struct key key;
+	int err = join(dir, rest, &key);
+
+	return err ? err : object_head(m->v, &call, key.text, obj, st);
+}
+
+/*
+ * Is it a copy of the old one?  A copy that the old one has outlived is made
+ * again; one that is newer and different is somebody's file.
+ */
+static int is_copy(struct move *m, struct moved *one)
+{
+	struct store_stat old, new;
+	struct object a, b;
+	int err;
+
+	err = head_of(m, &m->from, one->rest, &a, &old);
+	if (!err)
+		err = head_of(m, &m->to, one->rest, &b, &new);
+	if (err)
+		return err;
+	one->there = a.stored == b.stored &&
+		     (!strcmp(a.etag, b.etag) ||
+		      (a.has_digest && b.has_digest &&
+		       !memcmp(a.digest, b.digest, DIGEST_LEN)) ||
+		      !a.stored) &&
+		     old.mtime.tv_sec <= new.mtime.tv_sec;
+	if (one->there || old.mtime.tv_sec >= new.mtime.tv_sec)
+		return 0;
+	return -ENOTEMPTY;
+}
+
+static int on_leftover(void *arg, const char *key, const struct store_stat *st,
+		       int is_prefix)
+{
+	struct leftover *l = arg;
+	struct move *m = l->m;
+	const char *rest = key + strlen(m->to.text);
+
+	(void)is_prefix;
+	if (*rest && st->mtime.tv_sec < l->since.tv_sec)
+		return -ENOTEMPTY; /* it was there before */
+	while (l->at < m->keys.n && strcmp(m->keys.v[l->at].rest, rest) < 0)
+		l->at++;
+	if (l->at < m->keys.n && !strcmp(m->keys.v[l->at].rest, rest))
+		m->keys.v[l->at].there = 1;
+	return 0;
+}
+
+static int look_at_leftover(void *arg, size_t k)
+{
+	struct move *m = arg;
+
+	return m->keys.v[k].there ? is_copy(m, &m->keys.v[k]) : 0;
+}
+
+/*
+ * The new name is not empty.  If that is what an earlier try of this rename has
+ * left, go on with it: 0.  -ENOTEMPTY if not.
+ */
+static int go_on(struct move *m)
+{
+	struct leftover l = { .m = m };
+	struct store_list what = { .prefix = m->to.text };
+	struct store_call call = { 0 };
+	struct store *s = m->v->conf.store;
+	int err;
+
+	err = unfinished_find(m->v, &m->from, &m->to, &l.since);
+	if (err <= 0)
+		return err ? err : -ENOTEMPTY;
+	err = s->ops->list(s, &what, &call, on_leftover, &l);
+	if (!err)
+		err = parallel_for(m->keys.n, THREADS, look_at_leftover, m);
+	m->again = 1;
 	return err;
 }
 
@@ -265,8 +380,12 @@ int rename_directory(struct volume *v, const struct request *rq,
 		err = key_slash(&m.from);
 	if (!err)
 		err = key_slash(&m.to);
+	if (!err)
+		err = list_old(&m);
 	if (!err && to)
 		err = directory_empty(v, rq, to, &m.to);
+	if (err == -ENOTEMPTY)
+		err = go_on(&m);
 	if (!err)
 		err = move_all(&m, r);
 	for (size_t i = 0; i < m.keys.n; i++)
