@@ -8,7 +8,7 @@
 #include "fs/log.h"
 
 #define MAGIC    "DGMOVE1\n"
-#define TEXT_MAX (sizeof(MAGIC) + 2 * (STORE_KEY_MAX + 1))
+#define TEXT_MAX (sizeof(MAGIC) + (size_t)2 * (STORE_KEY_MAX + 1))
 #define TOLD_MAX 20 /* of those that are left */
 
 /* The magic; the keys less the mount's prefix, each with its NUL. */

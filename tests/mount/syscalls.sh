@@ -439,10 +439,33 @@ refused(errno.ENAMETOOLONG, write, b"odd/" + b"\xe4" * 256, b"")
 print("%d results as they should be" % N)
 END
 
+# All that can be seen of what is below $1; directories have no size.
+seen() {
+	(cd "$1" && find . -mindepth 1 \( -type d -printf '%P\0%y %m %U %G %T@ %C@\n' -o \
+		-printf '%P\0%y %m %U %G %s %T@ %C@ %l\n' \) | sort -z &&
+		find . -type f -print0 | sort -z | xargs -0 sha256sum &&
+		find . \( -type f -o -type d \) -print0 | sort -z |
+		xargs -0 getfattr -h -m '^(user\.[^d]|trusted)' -d -e base64 2>/dev/null)
+}
+echo "== on a second mount"
+mkdir "$WORK/second"
+# What waits is sent within a second.
+sent() {
+	env "$BINARY" "$SPEC" "$WORK/second" -o "$OPTS" >>"$WORK/second.log" 2>&1
+	seen "$MNT" >"$WORK/here"
+	seen "$WORK/second" >"$WORK/there"
+	lib_umount "$WORK/second"
+	cmp -s "$WORK/here" "$WORK/there"
+}
+until_true 15 sent || alike <(tr '\0' ' ' <"$WORK/there") <(tr '\0' ' ' <"$WORK/here")
+holds "$(wc -l <"$WORK/here")" -gt 100
+
 echo "== after a remount"
 (cd "$MNT" && find . -type f -exec sha256sum {} + | sort) >"$WORK/sums"
 remount_fs ''
 (cd "$MNT" && sha256sum --quiet -c "$WORK/sums")
+seen "$MNT" >"$WORK/again"
+alike <(tr '\0' ' ' <"$WORK/again") <(tr '\0' ' ' <"$WORK/here")
 equal "$(stat -c %a "$MNT/timed")" 604
 equal "$(stat -c %Y "$MNT/timed")" 1234567890
 equal "$(stat -c %y "$MNT/stat" | cut -c1-29)" "$(date -d @-1.5 '+%Y-%m-%d %H:%M:%S.500000000')"
