@@ -5,6 +5,7 @@
 
 #include "fs/inode.h"
 #include "fs/keyname.h"
+#include "fs/page_ahead.h"
 #include "fs/parallel.h"
 
 #define BATCH   256 /* entries looked up ahead */
@@ -23,6 +24,7 @@ struct dirstream {
 	size_t n, cap;
 	size_t locals; /* those at the beginning, by name: not stored yet */
 	char *after; /* where the next page of the bucket's begins */
+	struct page_ahead ahead; /* the one that begins there */
 	int complete; /* there is none */
 	int was_read;
 	/* Files, the last of which may yet turn up as directories: see over. */
@@ -184,7 +186,10 @@ static int next_page(struct dirstream *d, const struct request *rq)
 	char *last = NULL;
 	int err;
 
-	err = listing_read(d->v, rq, d->dir, d->after ? d->after : "", &p);
+	err = page_ahead_take(&d->ahead, rq, &p);
+	if (err > 0)
+		err = listing_read(d->v, rq, d->dir, d->after ? d->after : "",
+				   &p);
 	if (err == -ESTALE) {
 		d->complete = 1; /* removed: empty */
 		return 0;
@@ -209,6 +214,8 @@ static int next_page(struct dirstream *d, const struct request *rq)
 	d->complete = listing_is_last(p);
 	free(d->after);
 	d->after = last;
+	if (last)
+		page_ahead_start(&d->ahead, d->v, d->dir, last);
 	listing_offer(d->dir, p);
 	return 0;
 }
@@ -226,6 +233,7 @@ static int rewind_it(struct dirstream *d, const struct request *rq)
 	int err;
 
 	cool(d);
+	page_ahead_stop(&d->ahead);
 	d->was_read = 0;
 	d->names.len = 0;
 	d->n = d->n_over = d->locals = 0;
@@ -335,6 +343,7 @@ void dirstream_prefetch(struct dirstream *d, const struct request *rq,
 void dirstream_close(struct dirstream *d)
 {
 	cool(d);
+	page_ahead_stop(&d->ahead);
 	bytes_clear(&d->names);
 	free(d->list);
 	free(d->after);

@@ -9,7 +9,7 @@
 #define NEWS_PART 8 /* and that part of what it has, but for the last time */
 #define QUIET_MS  3000 /* after the last news */
 #define LATE_MS   60000 /* after the first, however busy it is */
-#define FILE_MS   5000 /* it is in memory so long after its last use */
+#define FILE_MS   1500 /* it is in memory so long after its last use */
 #define TABLE_MS  60000
 #define STOP_MS   5000 /* for the end of the mount */
 #define BATCH     16

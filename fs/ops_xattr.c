@@ -5,6 +5,8 @@
 
 #include "fs/xattrs.h"
 
+#define LABEL "security.selinux"
+
 /*
  * Access control lists would have to be enforced, which the kernel does for us
  * only where it keeps them itself: there are none.
@@ -40,6 +42,15 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	err = control_is(ino) ? -ENODATA
 			      : volume_getxattr(volume_of(req), &rq,
 						inode_at(req, ino), name, &b);
+	/*
+	 * ls -l asks every file for its label, which takes as long as all else,
+	 * until it hears that there are none.  Where there are any it is the
+	 * kernel that answers, not we.
+	 */
+	if (err == -ENODATA && !strcmp(name, LABEL)) {
+		(void)fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
 	reply_xattr(req, &b, err, size);
 }
 
