@@ -94,6 +94,19 @@ int digest_buffer(const void *data, size_t len, uint8_t out[DIGEST_LEN])
 	return err;
 }
 
+int digest_md5(const void *data, size_t len, uint8_t out[DIGEST_MD5_LEN])
+{
+	uint8_t sum[EVP_MAX_MD_SIZE];
+	size_t n;
+
+	if (!EVP_Q_digest(NULL, "MD5", NULL, data, len, sum, &n) ||
+	    n != DIGEST_MD5_LEN)
+		return -EIO;
+	for (size_t i = 0; i < DIGEST_MD5_LEN; i++)
+		out[i] = sum[i];
+	return 0;
+}
+
 int digest_hmac(const uint8_t *key, size_t key_len, const void *data,
 		size_t len, uint8_t out[DIGEST_LEN])
 {

@@ -23,6 +23,11 @@ void digest_free(struct digest *d); /* free(NULL)-like */
 MUST_CHECK int digest_buffer(const void *data, size_t len,
 			     uint8_t out[DIGEST_LEN]);
 
+#define DIGEST_MD5_LEN 16
+/* What S3 makes ETags from, and of no other use.  0 or -EIO: there is none. */
+MUST_CHECK int digest_md5(const void *data, size_t len,
+			  uint8_t out[DIGEST_MD5_LEN]);
+
 /* HMAC-SHA256, as AWS Signature V4 and HKDF want it.  0, -ENOMEM or -EIO. */
 MUST_CHECK int digest_hmac(const uint8_t *key, size_t key_len, const void *data,
 			   size_t len, uint8_t out[DIGEST_LEN]);

@@ -5,7 +5,7 @@
 #include "cache/pagefile.h"
 #include "fs/content.h"
 #include "fs/inode.h"
-#include "fs/log.h"
+#include "fs/resend.h"
 #include "fs/tree.h"
 
 /* A file that was just made and gets all of another's content: on the server. */
@@ -46,21 +46,12 @@ static int is_fresh(struct inode *to)
 }
 
 /* Its bytes and how they are stored are the source's, all else its own. */
-static int describe(struct clone *c)
+static int redescribe(struct clone *c)
 {
-	struct store_call call = { 0 };
-	struct store *s = c->v->conf.store;
 	char name[META_VALUE_MAX];
 	int err = 0;
 
-	if (!inode_kept_meta(c->from, c->source.etag, &c->st))
-		err = s->ops->head(s, c->from_key.text, &call, &c->st);
-	if (!err && strcmp(c->st.etag, c->source.etag) != 0)
-		err = -ESTALE;
-	if (err)
-		return err;
 	c->st.len = c->source.stored;
-	inode_keep_meta(c->from, &c->st);
 	inode_lock(c->to);
 	c->attr = c->to->attr;
 	inode_unlock(c->to);
@@ -71,42 +62,52 @@ static int describe(struct clone *c)
 	return err ? err : inode_describe(c->to, &c->attr, &c->st);
 }
 
-/*
- * Where the server does not look at the condition, another version may have
- * been copied: it has no business under the new name.
- */
-static int copied_right(struct clone *c, const struct store_stat *copied)
+static int describe(struct clone *c)
 {
 	struct store_call call = { 0 };
 	struct store *s = c->v->conf.store;
-	struct store_stat now;
+	int err = 0;
 
-	if (c->v->caps.copy_if_match || !strcmp(copied->etag, c->source.etag))
-		return 0;
-	if (!s->ops->head(s, c->from_key.text, &call, &now) &&
-	    !strcmp(now.etag, c->source.etag))
-		return 0;
-	call.if_match = copied->etag[0] ? copied->etag : NULL;
-	if (s->ops->remove(s, c->to_key.text, &call))
-		log_error(
-			"%s: could not be removed after a copy of another version",
-			c->to_key.text);
-	return -ESTALE;
+	if (!inode_kept_meta(c->from, c->source.etag, &c->st))
+		err = s->ops->head(s, c->from_key.text, &call, &c->st);
+	if (!err && strcmp(c->st.etag, c->source.etag) != 0)
+		err = -ESTALE;
+	if (err)
+		return err;
+	inode_keep_meta(c->from, &c->st);
+	return redescribe(c);
 }
 
+/* The copy has to be of that version, and the new name nobody's yet. */
 static int copy(struct clone *c, struct store_stat *copied)
 {
-	struct store_call call = { .if_absent = 1 };
+	const struct store_caps *caps = &c->v->caps;
+	struct store_call call = { .if_absent = 1, .if_match = c->source.etag };
 	struct store *s = c->v->conf.store;
+	struct resend r = { .source = c->source };
 	struct store_head head;
 	int err;
 
-	store_head_of(&c->st, &head);
-	if (c->v->caps.copy_if_match)
-		call.if_match = c->source.etag;
-	err = s->ops->copy(s, c->from_key.text, c->to_key.text, &head, &call,
-			   copied);
-	return err ? err : copied_right(c, copied);
+	if (caps->copy_if_match && caps->copy_if_absent) {
+		err = describe(c);
+		if (err)
+			return err;
+		store_head_of(&c->st, &head);
+		return s->ops->copy(s, c->from_key.text, c->to_key.text, &head,
+				    &call, copied);
+	}
+	if (!caps->put_if_absent || !resend_can(&c->source))
+		return -EOPNOTSUPP;
+	call.if_match = NULL;
+	err = resend_fetch(c->v, &c->from_key, &r);
+	c->st = r.st;
+	if (!err)
+		err = redescribe(c);
+	r.st = c->st;
+	if (!err)
+		err = resend_store(c->v, &c->to_key, &r, &call, copied);
+	resend_clear(&r);
+	return err;
 }
 
 /* inode.data of `to` held for writing. */
@@ -133,7 +134,7 @@ static void take_over(struct clone *c, const struct store_stat *copied)
 	pagefile_close(spool);
 	names_changed(c->v, c->dir, c->name);
 	inode_keep_meta(to, &c->st);
-	hints_news(c->v, c->dir, &c->to_key);
+	hints_news(c->v, c->dir, &c->to_key, 0);
 	(void)pthread_mutex_lock(&c->v->stats_lock);
 	if (object_is_delta(&obj))
 		c->v->stats.files_delta++;
@@ -158,8 +159,6 @@ static int clone_locked(struct clone *c)
 	err = key_of_inode(c->v, c->from, &c->from_key);
 	if (!err)
 		err = key_of(c->v, c->dir, c->name, &c->to_key);
-	if (!err)
-		err = describe(c);
 	if (!err)
 		err = copy(c, &copied);
 	if (!err)

@@ -127,14 +127,14 @@ static void attempt_of(struct attempt *a, const struct commit *c,
 /* The answer is lost: the next try must know what this one may have done. */
 static void remember_attempt(struct commit *c, const struct meta *m)
 {
-	struct attempt *a = malloc(sizeof(*a)), *had;
+	struct attempt *a = malloc(sizeof(*a));
+	void *had;
 
 	if (!a)
 		return; /* the next try may take its own bytes for another's */
 	attempt_of(a, c, m);
 	inode_lock(c->inode);
-	had = c->inode->attempt;
-	c->inode->attempt = a;
+	had = inode_swap_attempt(c->inode, a);
 	inode_unlock(c->inode);
 	free(had);
 }
@@ -180,7 +180,7 @@ static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
 	attempt_of(&now, c, ours);
 	inode_lock(i);
 	known = inode_object(i);
-	earlier = is_attempt(i->attempt, &there, &st->meta);
+	earlier = !i->has_target && is_attempt(i->attempt, &there, &st->meta);
 	/* Without O_EXCL it does not matter who wrote these very bytes. */
 	if (is_attempt(&now, &there, &st->meta) ||
 	    (!i->exclusive && same_digest(&there, c->size, c->digest)))
@@ -348,7 +348,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 {
 	struct inode *i = c->inode;
 	struct object obj;
-	struct attempt *attempt;
+	void *attempt;
 	struct attr now;
 	int changed;
 
@@ -360,8 +360,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 	inode_set_object(i, &obj);
 	i->unsaved = 0;
 	i->exclusive = 0;
-	attempt = i->attempt;
-	i->attempt = NULL;
+	attempt = inode_swap_attempt(i, NULL);
 	i->pages_valid = 1;
 	i->attr_waits = 0;
 	i->attr.assumed = 0;
@@ -375,7 +374,7 @@ static int stored(struct commit *c, const struct store_stat *st)
 	count(c, st);
 	remember(c, st);
 	inode_keep_meta(i, st);
-	hints_news(c->v, c->dir, &c->key);
+	hints_news(c->v, c->dir, &c->key, 0);
 	if (c->promotes)
 		promote_after(c);
 	/* chmod and the like that came during the upload. */

@@ -65,6 +65,16 @@ static unsigned drop_open(struct inode *i)
 	return left;
 }
 
+/* Who is not root takes its privileges from a file whose content he changes. */
+static void drop_privileges(struct inode *i)
+{
+	inode_lock(i);
+	i->attr.mode &= ~(mode_t)S_ISUID;
+	if (i->attr.mode & S_IXGRP)
+		i->attr.mode &= ~(mode_t)S_ISGID;
+	inode_unlock(i);
+}
+
 static int open_existing(struct inode *i, const struct request *rq, int flags,
 			 struct handle **out)
 {
@@ -78,6 +88,8 @@ static int open_existing(struct inode *i, const struct request *rq, int flags,
 	latch_write(&i->commit);
 	err = inode_resize(i, rq, 0);
 	latch_release(&i->commit);
+	if (!err && rq->uid)
+		drop_privileges(i);
 	if (err) {
 		(void)drop_open(i);
 		handle_free(*out);
@@ -260,22 +272,20 @@ static ssize_t write_and_unlock(struct inode *i, const void *buf, size_t len,
 ssize_t handle_write(struct handle *h, const struct request *rq,
 		     const void *buf, size_t len, uint64_t off)
 {
+	int err = inode_lock_spool(h->inode, rq);
+
+	return err ? err : write_and_unlock(h->inode, buf, len, off);
+}
+
+ssize_t handle_append(struct handle *h, const struct request *rq,
+		      const void *buf, size_t len)
+{
 	struct inode *i = h->inode;
 	int err = inode_lock_spool(i, rq);
 
 	if (err)
 		return err;
-	if (h->flags & O_APPEND)
-		off = pagefile_length(i->spool);
-	return write_and_unlock(i, buf, len, off);
-}
-
-ssize_t handle_write_page(struct handle *h, const struct request *rq,
-			  const void *buf, size_t len, uint64_t off)
-{
-	int err = inode_lock_spool(h->inode, rq);
-
-	return err ? err : write_and_unlock(h->inode, buf, len, off);
+	return write_and_unlock(i, buf, len, pagefile_length(i->spool));
 }
 
 struct inode *handle_inode(struct handle *h)

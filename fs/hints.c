@@ -359,7 +359,8 @@ int hints_find(struct volume *v, const struct request *rq,
 	return found;
 }
 
-void hints_news(struct volume *v, struct inode *dir, const struct key *key)
+void hints_news(struct volume *v, struct inode *dir, const struct key *key,
+		int wrong)
 {
 	struct hints *h = &v->hints;
 	struct inode *pinned = dir;
@@ -374,10 +375,12 @@ void hints_news(struct volume *v, struct inode *dir, const struct key *key)
 		t->last_news_ms = clock_ms();
 		if (!t->news)
 			t->first_news_ms = t->last_news_ms;
-		t->news++;
-		if (!t->news_of) {
+		t->news += wrong ? HINT_NEWS_MIN : 1;
+		t->wrong |= wrong;
+		/* Until then there is nothing to write, and nothing to hold. */
+		if (t->news >= HINT_NEWS_MIN && t->news_of != dir) {
+			pinned = t->news_of;
 			t->news_of = dir;
-			pinned = NULL;
 			(void)pthread_cond_broadcast(&h->change);
 		}
 	}

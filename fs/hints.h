@@ -57,8 +57,12 @@ int hints_find(struct volume *v, const struct request *rq,
 	       const struct key *key, const struct listing_entry *e,
 	       const char *name, struct resolved *out);
 
-/* Something was learnt of the file `key` of `dir`; no lock held. */
-void hints_news(struct volume *v, struct inode *dir, const struct key *key);
+/*
+ * Something was learnt of the file `key` of `dir`; no lock held.  `wrong`: the
+ * bucket's hints say otherwise of the same version.
+ */
+void hints_news(struct volume *v, struct inode *dir, const struct key *key,
+		int wrong);
 
 /* The directory `key`, with its '/', was removed. */
 void hints_removed(struct volume *v, const struct key *key);

@@ -5,6 +5,8 @@
 #include "fs/hints.h"
 #include "fs/inode.h"
 
+#define HINT_NEWS_MIN 16 /* before an object is worth it */
+
 /* Inside of the hints: which are looked up and remembered, and written. */
 
 struct hint_table {
@@ -19,7 +21,8 @@ struct hint_table {
 	void *kept; /* tree of struct kept_hint */
 	size_t n_kept;
 	unsigned misses; /* since it was read, or found missing */
-	struct inode *news_of; /* the directory; pinned; or NULL: no news */
+	struct inode *news_of; /* the directory; pinned; NULL: too few */
+	int wrong; /* a hint of it is: see hints_news() */
 	size_t news; /* files of which something was learnt */
 	uint64_t first_news_ms, last_news_ms, used_ms, read_ms;
 	size_t known; /* hints it had when it was last read or written */

@@ -5,7 +5,6 @@
 #include "fs/hints_private.h"
 #include "fs/parallel.h"
 
-#define NEWS_MIN  16 /* before an object is worth it */
 #define NEWS_PART 8 /* and that part of what it has, but for the last time */
 #define QUIET_MS  3000 /* after the last news */
 #define LATE_MS   60000 /* after the first, however busy it is */
@@ -30,14 +29,14 @@ void hints_init(struct hints *h)
 
 static int is_enough(const struct hint_table *t)
 {
-	return t->news >= NEWS_MIN && t->news * NEWS_PART >= t->known;
+	return t->news >= HINT_NEWS_MIN && t->news * NEWS_PART >= t->known;
 }
 
 static int is_due(const struct hints *h, const struct hint_table *t)
 {
 	uint64_t now = clock_ms();
 
-	if (t->users || t->news < NEWS_MIN)
+	if (t->users || t->news < HINT_NEWS_MIN)
 		return 0;
 	if (h->stopping)
 		return 1;
@@ -54,14 +53,15 @@ static int tidy_table(struct hints *h, struct hint_table *t)
 		return 1;
 	if (t->file.len && now - t->used_ms >= FILE_MS)
 		hint_table_drop_file(h, t);
-	return t->file.len || t->news;
+	return t->file.len || t->news_of;
 }
 
 /* Under hints.lock: is there nothing in it that anybody will miss? */
 static int is_idle(const struct hint_table *t)
 {
-	return !t->users && !t->news_of && !t->kept && !t->file.len &&
-	       clock_ms() - t->used_ms >= TABLE_MS;
+	return !t->users && !t->news_of && t->n_kept < HINT_NEWS_MIN &&
+	       !t->file.len && clock_ms() - t->used_ms >= TABLE_MS &&
+	       clock_ms() - t->last_news_ms >= TABLE_MS;
 }
 
 static void free_table(struct hints *h, struct hint_table *t)
@@ -234,6 +234,7 @@ void hints_removed(struct volume *v, const struct key *key)
 {
 	struct store_call call = { 0 };
 	struct hints *h = &v->hints;
+	struct inode *pinned = NULL;
 	struct hint_table *t;
 	struct key hint;
 	int had = 0;
@@ -245,10 +246,14 @@ void hints_removed(struct volume *v, const struct key *key)
 		t->known = 0;
 		t->news = 0;
 		t->absent = 1;
+		pinned = t->news_of;
+		t->news_of = NULL;
+		hint_table_drop_kept(h, t);
 		if (!t->users)
 			hint_table_drop_file(h, t);
 	}
 	(void)pthread_mutex_unlock(&h->lock);
+	inode_unpin(pinned);
 	/* One that is left over is of no harm. */
 	if (had && !hint_key(v, key->text, &hint))
 		(void)!v->conf.store->ops->remove(v->conf.store, hint.text,

@@ -37,6 +37,8 @@ struct merge {
 	struct bytes fresh, file;
 	struct piece *list;
 	size_t n, cap;
+	int read; /* the table has what the bucket had */
+	int wrong; /* something there is to be corrected */
 	int stored;
 };
 
@@ -278,10 +280,10 @@ static void merge_and_put(struct merge *m)
 	twalk_r(m->kept, add_kept, &w);
 	if (!err)
 		err = w.err;
-	if (!err)
+	if (!err && m->read)
 		err = add_file(m);
 	changed = unique(m);
-	if (!err && changed >= CHANGED_MIN) {
+	if (!err && (changed >= CHANGED_MIN || m->wrong)) {
 		drop_what_is_gone(m);
 		err = put(m);
 		m->stored = !err;
@@ -296,6 +298,8 @@ static void take_news(struct merge *m)
 	struct hint_table *t = m->t;
 
 	m->dir = t->news_of;
+	m->wrong = t->wrong;
+	t->wrong = 0;
 	m->kept = t->kept;
 	t->kept = NULL;
 	t->n_kept = 0;
@@ -329,7 +333,8 @@ void hint_table_write(struct volume *v, struct hint_table *t)
 	inode_unlock(m.dir);
 	if (there) {
 		(void)pthread_mutex_lock(&h->lock);
-		if (!made_here || t->known)
+		m.read = !made_here || t->known;
+		if (m.read)
 			hint_table_read(v, NULL, t);
 		(void)pthread_mutex_unlock(&h->lock);
 		merge_and_put(&m);

@@ -76,8 +76,11 @@ struct inode {
 	uint64_t size; /* bytes, as stat shows */
 	uint64_t checked_ms; /* when the bucket was last asked; 0: never */
 	char *xattr; /* see fs/xattrs.h; owned; NULL: none */
-	/* What may be in the bucket without our knowing; owned; or NULL. */
-	struct attempt *attempt;
+	union { /* owned; or NULL */
+		/* What may be in the bucket without our knowing. */
+		struct attempt *attempt;
+		char *target; /* of a symbolic link; see has_target */
+	};
 	struct packed_object object; /* see inode_object() */
 	uint32_t attr_changes; /* by which attr_waits came about */
 	bool attr_waits; /* both kinds are newer than what the bucket has */
@@ -89,6 +92,7 @@ struct inode {
 	bool sniffed; /* `object` was looked into: see inode_sniff() */
 	bool hinted; /* the bucket's hints say the same: see fs/hints.h */
 	bool pages_valid; /* the kernel's pages show `object` */
+	bool has_target;
 	bool marker; /* directory: its marker object exists */
 };
 
@@ -276,6 +280,25 @@ static inline void inode_rewritten(struct inode *i, const struct store_stat *st)
 	packed_set(&i->object, &o);
 }
 
+/* Only one of these is kept, the last; for free() by the inode. */
+static inline void *inode_swap_attempt(struct inode *i, struct attempt *a)
+{
+	void *had = i->attempt;
+
+	i->attempt = a;
+	i->has_target = 0;
+	return had;
+}
+
+static inline void *inode_swap_target(struct inode *i, char *target)
+{
+	void *had = i->attempt;
+
+	i->target = target;
+	i->has_target = target != NULL;
+	return had;
+}
+
 /* The bucket has `obj` under our name now; under inode_lock(). */
 void inode_set_object(struct inode *i, const struct object *obj);
 
@@ -370,6 +393,11 @@ MUST_CHECK int directory_empty(struct volume *v, const struct request *rq,
 MUST_CHECK int rename_directory(struct volume *v, const struct request *rq,
 				const struct rename *r, struct inode *from,
 				struct inode *to);
+/*
+ * A symbolic link is about to be replaced: whoever walks through it just then
+ * must not fail, so what it says is kept.
+ */
+void inode_keep_target(struct inode *i, const struct request *rq);
 /*
  * The object under the file's name is about to go.  Get its bytes into the
  * spool if handles are open, and let nobody open it until inode_went(), whether

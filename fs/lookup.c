@@ -6,6 +6,7 @@
 #include "fs/fetch.h"
 #include "fs/inode.h"
 #include "fs/log.h"
+#include "fs/xattrs.h"
 
 /* A change of the name while the bucket was asked makes the answer old. */
 #define TRIES 8
@@ -56,8 +57,10 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		verdict = ANOTHER;
 		goto unlock;
 	}
-	if (!same)
+	if (!same) {
 		i->attr_waits = 0; /* they were another version's */
+		free(inode_swap_attempt(i, NULL));
+	}
 	if (!i->attr_waits && inode_set_xattr(i, r->xattr))
 		goto unlock; /* no memory: it is asked again */
 	if (!i->attr_waits)
@@ -155,6 +158,21 @@ static int is_listed(struct inode *i, const struct listing_entry *e)
 	return is;
 }
 
+/* Did the bucket's hints have other attributes of that very version? */
+static int contradicts(struct inode *i, const struct resolved *r)
+{
+	int does;
+
+	inode_lock(i);
+	does = i->hinted && inode_has_etag(i, r->object.etag) &&
+	       (i->attr.mode != r->attr.mode || i->attr.uid != r->attr.uid ||
+		i->attr.gid != r->attr.gid ||
+		!attr_time_equal(&i->attr.mtime, &r->attr.mtime) ||
+		!xattrs_equal(i->xattr, r->xattr));
+	inode_unlock(i);
+	return does;
+}
+
 /*
  * What the bucket has under the name, by what a listing told if there is one.
  * `i`, or NULL, is what is known of it: 1 if it is that yet.
@@ -183,7 +201,7 @@ static int resolve_name(struct volume *v, const struct request *rq,
 	if (says != LISTED_DIRECTORY) {
 		err = resolve(v, rq, &key, out);
 		if (!err && !out->directory)
-			hints_news(v, dir, &key);
+			hints_news(v, dir, &key, i && contradicts(i, out));
 		return err;
 	}
 	err = key_slash(&key);

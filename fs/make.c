@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/inode.h"
@@ -170,7 +171,16 @@ int volume_symlink(struct volume *v, const struct request *rq,
 	struct resolved r = { .attr = attr_for_new(parent, rq,
 						   S_IFLNK | 0777) };
 
-	return make_node(v, parent, name, target, &r, out);
+	char *copy = strdup(target);
+	int err = copy ? make_node(v, parent, name, target, &r, out) : -ENOMEM;
+
+	if (!err) {
+		inode_lock(*out);
+		copy = inode_swap_target(*out, copy);
+		inode_unlock(*out);
+	}
+	free(copy);
+	return err;
 }
 
 int volume_mknod(struct volume *v, const struct request *rq,

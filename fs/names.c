@@ -38,29 +38,62 @@ static int take_link(void *arg, const void *data, size_t len)
 	return bytes_append(out, data, len);
 }
 
-int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
-		    struct bytes *out)
+/* What the bucket has. */
+static int read_target(struct inode *i, const struct request *rq,
+		       const struct object *obj, struct bytes *out)
 {
 	struct store_call call = call_of(rq, NULL);
-	struct object obj;
+	struct store *s = i->volume->conf.store;
+	char *target;
 	struct key key;
 	int err;
 
+	if (obj->stored >= PATH_MAX)
+		return -EIO;
+	call.if_match = obj->etag[0] ? obj->etag : NULL;
+	err = key_of_inode(i->volume, i, &key);
+	if (!err)
+		err = s->ops->get(s, key.text, 0, obj->stored, &call, take_link,
+				  out, NULL);
+	if (err || memchr(out->data, 0, out->len))
+		return err ? err : -EIO;
+	target = strndup((const char *)out->data, out->len);
+	inode_lock(i);
+	if (target && inode_has_etag(i, obj->etag))
+		target = inode_swap_target(i, target);
+	inode_unlock(i);
+	free(target);
+	return 0;
+}
+
+int volume_readlink(struct volume *v, const struct request *rq, struct inode *i,
+		    struct bytes *out)
+{
+	struct object obj;
+	int err, known;
+
+	(void)v;
 	inode_lock(i);
 	obj = inode_object(i);
 	err = S_ISLNK(i->attr.mode) ? 0 : -EINVAL;
+	known = !err && i->has_target;
+	if (known)
+		err = bytes_append_str(out, i->target);
 	inode_unlock(i);
-	if (err)
-		return err;
-	if (obj.stored >= PATH_MAX)
-		return -EIO;
-	call.if_match = obj.etag[0] ? obj.etag : NULL;
-	err = key_of_inode(v, i, &key);
-	if (!err)
-		err = v->conf.store->ops->get(v->conf.store, key.text, 0,
-					      obj.stored, &call, take_link, out,
-					      NULL);
-	return err;
+	return err || known ? err : read_target(i, rq, &obj, out);
+}
+
+void inode_keep_target(struct inode *i, const struct request *rq)
+{
+	struct bytes target = BYTES_INIT;
+	int is_link;
+
+	inode_lock(i);
+	is_link = S_ISLNK(i->attr.mode) && !i->has_target && i->remote;
+	inode_unlock(i);
+	if (is_link && volume_readlink(i->volume, rq, i, &target))
+		log_debug("%s", "a link that goes could not be read");
+	bytes_clear(&target);
 }
 
 void inode_going(struct inode *i, const struct request *rq)

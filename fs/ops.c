@@ -383,10 +383,11 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		control_write(req, context(req), ino, buf, size);
 		return;
 	}
-	n = fi->writepage ? handle_write_page(handle_at(fi), &rq, buf, size,
-					      (uint64_t)off)
-			  : handle_write(handle_at(fi), &rq, buf, size,
-					 (uint64_t)off);
+	/* The flags are those of now, which fcntl(2) may have changed. */
+	n = !fi->writepage && fi->flags & O_APPEND
+		    ? handle_append(handle_at(fi), &rq, buf, size)
+		    : handle_write(handle_at(fi), &rq, buf, size,
+				   (uint64_t)off);
 	if (n < 0)
 		fail(req, (int)n);
 	else

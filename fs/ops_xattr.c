@@ -16,6 +16,21 @@ static int is_acl(const char *name)
 	return !strncmp(name, "system.", 7);
 }
 
+/* Of a namespace that there is, and not all of it.  0 or -errno. */
+static int check_name(const char *name)
+{
+	static const char *const spaces[] = { "user.", "security.",
+					      "trusted." };
+
+	for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
+		size_t len = strlen(spaces[i]);
+
+		if (!strncmp(name, spaces[i], len))
+			return name[len] ? 0 : -EINVAL;
+	}
+	return -EOPNOTSUPP;
+}
+
 static void reply_xattr(fuse_req_t req, struct bytes *b, int err, size_t size)
 {
 	if (!err && size && b->len > size)
@@ -69,8 +84,10 @@ static void change(fuse_req_t req, fuse_ino_t ino, const struct xattr_change *c)
 {
 	struct request rq = request_of(req);
 
-	if (is_acl(c->name))
-		(void)fuse_reply_err(req, EOPNOTSUPP);
+	int err = is_acl(c->name) ? -EOPNOTSUPP : check_name(c->name);
+
+	if (err)
+		(void)fuse_reply_err(req, -err);
 	else
 		fail(req, control_is(ino)
 				  ? -EPERM

@@ -93,8 +93,8 @@ ssize_t handle_copy(const struct request *rq, const struct copying *c)
 
 		n = handle_read(c->from, rq, buf, step, c->from_off + done);
 		if (n > 0)
-			n = handle_write_page(c->to, rq, buf, (size_t)n,
-					      c->to_off + done);
+			n = handle_write(c->to, rq, buf, (size_t)n,
+					 c->to_off + done);
 		if (n > 0)
 			done += (uint64_t)n;
 	}

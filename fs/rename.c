@@ -276,7 +276,7 @@ static int rename_remote(struct volume *v, const struct rename *r,
 	inode_unlock(e->from);
 	choose_moved(v, r->from_parent, r->to_parent, e->from_key.text, &obj,
 		     e->to_key.text);
-	hints_news(v, r->to_parent, &e->to_key);
+	hints_news(v, r->to_parent, &e->to_key, 0);
 	err = rename_done(v, r, e->from);
 	if (!err)
 		err = directory_keep(v, r->from_parent);
@@ -298,6 +298,8 @@ static int rename_file(struct volume *v, const struct request *rq,
 	inode_unlock(e->from);
 	if (!err && remote)
 		err = inode_commit_locked(e->from, COMMIT_NOW);
+	if (e->to)
+		inode_keep_target(e->to, rq);
 	if (e->to)
 		inode_going(e->to, rq);
 	if (!err)

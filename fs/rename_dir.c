@@ -229,19 +229,24 @@ static int list_old(struct move *m)
 	return s->ops->list(s, &what, &call, on_key, m);
 }
 
+/* A marker under both names is two empty directories, which a rename joins. */
+static int is_noted(const struct move *m)
+{
+	return m->keys.n > 1 || (m->keys.n && m->keys.v[0].rest[0]);
+}
+
 /* Copy all, or none. */
 static int copy_all(struct move *m)
 {
 	int err;
 
-	/* One request is not cut off in the middle. */
-	if (m->keys.n > 1)
+	if (!m->again && is_noted(m))
 		unfinished_note(m->v, &m->from, &m->to);
 	err = parallel_for(m->keys.n, THREADS, copy_key, m);
 	/* What an earlier try has left may have its only copy there. */
 	if (!err || m->again)
 		return err;
-	if (!parallel_for(m->keys.n, THREADS, remove_new, m) && m->keys.n > 1)
+	if (!parallel_for(m->keys.n, THREADS, remove_new, m) && is_noted(m))
 		unfinished_clear(m->v, &m->from, &m->to);
 	return err;
 }
@@ -270,7 +275,7 @@ static int move_all(struct move *m, const struct rename *r)
 		err = directory_keep(m->v, r->from_parent);
 	if (!err)
 		err = parallel_for(m->keys.n, THREADS, remove_old, m);
-	if (!err && (m->keys.n > 1 || m->again))
+	if (!err && (is_noted(m) || m->again))
 		unfinished_clear(m->v, &m->from, &m->to);
 	return err;
 }
@@ -293,8 +298,8 @@ static int head_of(struct move *m, const struct key *dir, const char *rest,
 }
 
 /*
- * Is it a copy of the old one?  A copy that the old one has outlived is made
- * again; one that is newer and different is somebody's file.
+ * Has it the same content as the old one?  Then it is there, or copied again
+ * where the old one has newer attributes.  All else is somebody's file.
  */
 static int is_copy(struct move *m, struct moved *one)
 {
@@ -307,15 +312,13 @@ static int is_copy(struct move *m, struct moved *one)
 		err = head_of(m, &m->to, one->rest, &b, &new);
 	if (err)
 		return err;
-	one->there = a.stored == b.stored &&
-		     (!strcmp(a.etag, b.etag) ||
-		      (a.has_digest && b.has_digest &&
-		       !memcmp(a.digest, b.digest, DIGEST_LEN)) ||
-		      !a.stored) &&
-		     old.mtime.tv_sec <= new.mtime.tv_sec;
-	if (one->there || old.mtime.tv_sec >= new.mtime.tv_sec)
-		return 0;
-	return -ENOTEMPTY;
+	if (a.stored != b.stored ||
+	    (a.stored && strcmp(a.etag, b.etag) != 0 &&
+	     (!a.has_digest || !b.has_digest ||
+	      memcmp(a.digest, b.digest, DIGEST_LEN) != 0)))
+		return -ENOTEMPTY;
+	one->there = old.mtime.tv_sec <= new.mtime.tv_sec;
+	return 0;
 }
 
 static int on_leftover(void *arg, const char *key, const struct store_stat *st,
@@ -364,6 +367,36 @@ static int go_on(struct move *m)
 	return err;
 }
 
+static int on_any(void *arg, const char *key, const struct store_stat *st,
+		  int is_prefix)
+{
+	struct move *m = arg;
+
+	(void)st;
+	(void)is_prefix;
+	return strcmp(key, m->to.text) != 0 ? -ENOTEMPTY : 0;
+}
+
+/*
+ * The new name was not there when it was last looked up.  Another mount may
+ * have made it since: what is below it must not be mixed with what comes.
+ */
+static int nothing_there(struct move *m, const struct request *rq)
+{
+	struct store_list what = { .prefix = m->to.text, .max = 2 };
+	struct store_call call = call_of(rq, NULL);
+	struct store *s = m->v->conf.store;
+	struct key file = m->to;
+	struct store_stat st;
+	int err;
+
+	file.text[strlen(file.text) - 1] = '\0';
+	err = s->ops->head(s, file.text, &call, &st);
+	if (err != -ENOENT)
+		return err ? err : -ENOTDIR;
+	return s->ops->list(s, &what, &call, on_any, m);
+}
+
 int rename_directory(struct volume *v, const struct request *rq,
 		     const struct rename *r, struct inode *from,
 		     struct inode *to)
@@ -382,8 +415,9 @@ int rename_directory(struct volume *v, const struct request *rq,
 		err = key_slash(&m.to);
 	if (!err)
 		err = list_old(&m);
-	if (!err && to)
-		err = directory_empty(v, rq, to, &m.to);
+	if (!err)
+		err = to ? directory_empty(v, rq, to, &m.to)
+			 : nothing_there(&m, rq);
 	if (err == -ENOTEMPTY)
 		err = go_on(&m);
 	if (!err)

@@ -87,7 +87,7 @@ static void without_marker(struct volume *v, struct resolved *out)
 
 /* A directory that is there; its marker may be. */
 int resolve_marker(struct volume *v, const struct request *rq,
-			  const struct key *slashed, struct resolved *out)
+		   const struct key *slashed, struct resolved *out)
 {
 	struct store_call call = call_of(rq, NULL);
 	struct store_stat st;

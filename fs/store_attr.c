@@ -6,9 +6,10 @@
 #include "fs/choose.h"
 #include "fs/inode.h"
 #include "fs/log.h"
+#include "fs/resend.h"
 #include "fs/xattrs.h"
 
-#define SMALL ((uint64_t)64 << 10) /* bytes that are sent again as they are */
+#define TRIES 4
 
 /* New attributes of what is stored. */
 
@@ -25,7 +26,7 @@ static void tell_others(struct inode *i, const struct key *key,
 	if (names_where(i->volume, i, &dir, &name))
 		return;
 	choose_moved(i->volume, dir, dir, key->text, now, key->text);
-	hints_news(i->volume, dir, key);
+	hints_news(i->volume, dir, key, 0);
 	free(name);
 	inode_unpin(dir);
 }
@@ -103,22 +104,9 @@ static int put_marker(struct volume *v, const struct key *key,
 				       &call, out);
 }
 
-static int take(void *arg, const void *data, size_t len)
-{
-	return bytes_append(arg, data, len);
-}
-
-static int read_taken(void *arg, void *buf, size_t len, uint64_t off)
-{
-	const struct bytes *b = arg;
-
-	memcpy(buf, b->data + off, len);
-	return 0;
-}
-
 /*
- * Is a small file sent once more, with a condition, rather than copied without?
- * Only what can be verified: a flipped bit on the way must not become the file.
+ * Where the server does not look at the condition of a copy, is the file sent
+ * once more instead, with one?
  */
 static int is_sent_again(struct inode *i, struct object *obj)
 {
@@ -128,47 +116,114 @@ static int is_sent_again(struct inode *i, struct object *obj)
 	*obj = inode_object(i);
 	inode_unlock(i);
 	return !i->directory && !caps->copy_if_match && caps->put_if_match &&
-	       obj->form == OBJECT_PLAIN && obj->has_digest && obj->etag[0] &&
-	       obj->stored && obj->stored <= SMALL;
+	       resend_can(obj);
 }
 
-/* -ESTALE: it is not the version that we know, or not its bytes. */
+/* -ESTALE: it is not the version that we know. */
 static int send_again(struct inode *i, const struct key *key,
 		      const struct object *obj, const struct attr *a,
 		      struct store_stat *st, struct store_stat *written)
 {
 	struct store_error error = { 0 };
 	struct store_call call = { .error = &error, .if_match = obj->etag };
-	struct store *s = i->volume->conf.store;
-	struct bytes body = BYTES_INIT;
-	struct store_source src = { .len = obj->stored,
-				    .read = read_taken,
-				    .arg = &body };
-	uint8_t digest[DIGEST_LEN];
+	struct resend r = { .source = *obj };
+	int err;
+
+	err = resend_fetch(i->volume, key, &r);
+	if (!err)
+		err = inode_describe(i, a, &r.st);
+	if (!err)
+		err = resend_store(i->volume, key, &r, &call, written);
+	if (!err)
+		*st = r.st;
+	resend_clear(&r);
+	return err;
+}
+
+/*
+ * Is what is there what the attributes were set on, be it in another form?  The
+ * attributes of a version that is gone are not those of its successor, whose
+ * writer gave it its own.
+ */
+static int is_meant(struct inode *i, const struct store_stat *st)
+{
+	struct object now, known;
+
+	if (i->directory)
+		return 1;
+	object_read(&now, st);
+	inode_lock(i);
+	known = inode_object(i);
+	inode_unlock(i);
+	if (!known.etag[0] || !strcmp(known.etag, st->etag))
+		return 1;
+	return known.has_digest && now.has_digest && known.size == now.size &&
+	       !memcmp(known.digest, now.digest, DIGEST_LEN);
+}
+
+/* Copied onto itself, with a condition where the server keeps one. */
+static int copy_again(struct inode *i, const struct key *key,
+		      const struct attr *a, const struct store_call *call,
+		      struct store_stat *st, struct store_stat *copied)
+{
+	struct volume *v = i->volume;
+	struct store *s = v->conf.store;
+	struct store_call copying = *call;
 	struct store_head head;
 	int err;
 
-	err = s->ops->get(s, key->text, 0, obj->stored, &call, take, &body, st);
-	if (!err)
-		err = digest_buffer(body.data, body.len, digest);
-	if (!err && (body.len != obj->stored || st->len != obj->stored ||
-		     memcmp(digest, obj->digest, DIGEST_LEN) != 0))
+	err = what_is_there(i, key, call, st);
+	if (!err && !is_meant(i, st))
 		err = -ESTALE;
 	if (!err)
 		err = inode_describe(i, a, st);
-	if (!err) {
-		store_head_of(st, &head);
-		err = s->ops->put(s, key->text, &src, &head, &call, written);
+	if (err)
+		return err;
+	store_head_of(st, &head);
+	/* Else it was looked at just now, which is all that could be done. */
+	if (v->caps.copy_if_match && st->etag[0])
+		copying.if_match = st->etag;
+	return i->directory ? put_marker(v, key, &head, copied)
+			    : s->ops->copy(s, key->text, key->text, &head,
+					   &copying, copied);
+}
+
+/*
+ * One that changed its form under us (another mount made it a delta) is looked
+ * at once more.
+ */
+static int store_attr(struct inode *i, const struct key *key,
+		      const struct attr *a, const struct store_call *call,
+		      struct store_stat *st, struct store_stat *copied)
+{
+	struct object obj;
+	struct store_stat now;
+	int err = -ESTALE;
+
+	for (int tries = 0; err == -ESTALE && tries < TRIES; tries++) {
+		if (!is_sent_again(i, &obj))
+			return copy_again(i, key, a, call, st, copied);
+		err = send_again(i, key, &obj, a, st, copied);
+		if (err == -EOPNOTSUPP)
+			return copy_again(i, key, a, call, st, copied);
+		if (err != -ESTALE)
+			break;
+		err = object_head(i->volume, call, key->text, &obj, &now);
+		if (err || !is_meant(i, &now))
+			return err ? err : -ESTALE;
+		inode_lock(i);
+		inode_set_object(i, &obj);
+		inode_unlock(i);
+		err = -ESTALE;
 	}
-	bytes_clear(&body);
 	return err;
 }
 
 /*
  * New metadata are a copy of the object onto itself.  Where the server does
- * not look at the condition of a copy, a small file is sent again on condition;
- * of a larger one another writer's version that arrives in between gets these
- * attributes.
+ * not look at the condition of a copy, what is not large is sent again on
+ * condition; of a large one, another writer's version that arrives in between
+ * gets these metadata.
  */
 int inode_commit_attr(struct inode *i, const struct attr *a)
 {
@@ -176,8 +231,6 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	struct store_error error = { 0 };
 	struct store_call call = { .error = &error };
 	struct store_stat st = { 0 }, copied = { 0 };
-	struct store_head head = { .meta = &st.meta };
-	struct store *s = v->conf.store;
 	struct object now;
 	struct key key;
 	int err;
@@ -185,32 +238,10 @@ int inode_commit_attr(struct inode *i, const struct attr *a)
 	err = key_of_inode(v, i, &key);
 	if (err == -ESTALE)
 		return 0; /* it has no name: nothing to keep them with */
-	if (!err && is_sent_again(i, &now)) {
-		err = send_again(i, &key, &now, a, &st, &copied);
-		if (!err)
-			goto stored;
-		if (err == -ESTALE || err == -ENOENT)
-			err = 0; /* see what is there instead */
-		st = copied = (struct store_stat){ 0 };
-	}
 	if (!err)
-		err = what_is_there(i, &key, &call, &st);
-	if (!err)
-		err = inode_describe(i, a, &st);
+		err = store_attr(i, &key, a, &call, &st, &copied);
 	if (err)
 		goto out;
-	store_head_of(&st, &head);
-	/* Else it was looked at just now, which is all that could be done. */
-	if (v->caps.copy_if_match && st.etag[0])
-		call.if_match = st.etag;
-	if (i->directory)
-		err = put_marker(v, &key, &head, &copied);
-	else
-		err = s->ops->copy(s, key.text, key.text, &head, &call,
-				   &copied);
-	if (err)
-		goto out;
-stored:
 	if (i->directory)
 		inode_keep_meta(i, &st);
 	inode_lock(i);
@@ -223,7 +254,11 @@ stored:
 	if (!i->directory)
 		tell_others(i, &key, &now);
 out:
-	if (err)
+	if (err == -ESTALE)
+		log_warning(
+			"%s: another version was stored since its attributes were set: it keeps its own",
+			key.text);
+	else if (err)
 		log_error("attributes of %s: %s", key.text,
 			  reason(err, &error));
 	return err;

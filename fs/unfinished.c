@@ -9,6 +9,7 @@
 
 #define MAGIC    "DGMOVE1\n"
 #define TEXT_MAX (sizeof(MAGIC) + (size_t)2 * (STORE_KEY_MAX + 1))
+#define OLD_S    ((int64_t)24 * 3600)
 #define TOLD_MAX 20 /* of those that are left */
 
 /* The magic; the keys less the mount's prefix, each with its NUL. */
@@ -115,6 +116,9 @@ int unfinished_find(struct volume *v, const struct key *from,
 	bytes_clear(&text);
 	if (err)
 		return err == -ENOENT ? 0 : err;
+	/* Nobody remembers that one: what is there now is something else. */
+	if (st.date_s && st.date_s - st.mtime.tv_sec > OLD_S)
+		return 0;
 	*since = st.mtime;
 	return 1;
 }
@@ -144,6 +148,32 @@ static int take(void *arg, const void *data, size_t len)
 	return bytes_append(arg, data, len);
 }
 
+static int is_one(void *arg, const char *key, const struct store_stat *st,
+		  int is_prefix)
+{
+	(void)arg;
+	(void)key;
+	(void)st;
+	(void)is_prefix;
+	return 1;
+}
+
+/* All of it has moved, or somebody removed it: there is nothing to finish. */
+static int is_gone(struct volume *v, const char *from)
+{
+	struct store_call call = { 0 };
+	struct store_list what = { .max = 1 };
+	struct key prefix;
+	int n = snprintf(prefix.text, sizeof(prefix.text), "%s%s", v->prefix,
+			 from);
+
+	if (v->conf.read_only || n < 0 || (size_t)n >= sizeof(prefix.text))
+		return 0;
+	what.prefix = prefix.text;
+	return !v->conf.store->ops->list(v->conf.store, &what, &call, is_one,
+					 NULL);
+}
+
 static void tell(struct telling *t, size_t k)
 {
 	struct store_call call = { 0 };
@@ -159,7 +189,11 @@ static void tell(struct telling *t, size_t k)
 		goto out;
 	from = (const char *)text.data + head;
 	to = from + strlen(from) + 1;
-	if (to < (const char *)text.data + text.len)
+	if (to >= (const char *)text.data + text.len)
+		goto out;
+	if (is_gone(t->v, from))
+		(void)!s->ops->remove(s, t->keys[k].text, &call);
+	else
 		log_warning(
 			"the rename of %s to %s was begun and has not ended: if no mount is at it, mv -T finishes it",
 			from, to);

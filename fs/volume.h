@@ -203,12 +203,9 @@ MUST_CHECK ssize_t handle_read(struct handle *h, const struct request *rq,
 MUST_CHECK ssize_t handle_write(struct handle *h, const struct request *rq,
 				const void *buf, size_t len, uint64_t off);
 
-/*
- * The same of a page that was changed through a mapping: it has its place, with
- * O_APPEND too.
- */
-MUST_CHECK ssize_t handle_write_page(struct handle *h, const struct request *rq,
-				     const void *buf, size_t len, uint64_t off);
+/* The same at the end, wherever that is by then: for O_APPEND. */
+MUST_CHECK ssize_t handle_append(struct handle *h, const struct request *rq,
+				 const void *buf, size_t len);
 
 /*
  * close(2) of one descriptor that was open for writing: store what is unsaved,

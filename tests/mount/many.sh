@@ -66,6 +66,19 @@ if [ "$(id -u)" = 0 ]; then
 	}
 	until_true 20 few || fail "$(stats .files.inodes) inodes are known yet"
 	CHECKS=$((CHECKS + 1))
+	for k in {1..200}; do
+		mkdir "$MNT/small$k"
+		echo "$k" >"$MNT/small$k/file"
+	done
+	echo 2 >/proc/sys/vm/drop_caches
+	# Not those whose attributes wait, or were just sent.
+	most() {
+		[ "$(stats .files.inodes)" -lt 350 ]
+	}
+	until_true 20 most || fail "$(stats .files.inodes) inodes of small directories"
+	rm -r "$MNT"/small*
+	echo 2 >/proc/sys/vm/drop_caches
+	until_true 20 most || fail "$(stats .files.inodes) inodes of removed directories"
 fi
 content "$MNT/d/file-000007" 7
 umount_fs

@@ -69,6 +69,20 @@ mv -T "$MNT/old" "$MNT/void"
 equal "$(all void)" "$N"
 mv "$MNT/void" "$MNT/old"
 
+echo "== what another mount has made since it was looked up is not mixed in"
+mkdir "$WORK/other"
+env "$BINARY" "$SPEC" "$WORK/other" -o "$OPTS" >"$WORK/log.other" 2>&1
+ls "$MNT" "$WORK/other" >/dev/null
+# Several lookups, so that the directory is listed and its answer kept.
+ls -d "$MNT"/{1,2,3,4,5,6,fresh} 2>/dev/null || :
+mkdir "$WORK/other/fresh"
+echo precious >"$WORK/other/fresh/f1"
+refuses 'not empty' python3 -c 'import os, sys; os.rename(*sys.argv[1:])' "$MNT/old" "$MNT/fresh"
+content "$WORK/other/fresh/f1" precious
+rm -r "$WORK/other/fresh"
+lib_umount "$WORK/other"
+equal "$(all old)" "$N"
+
 echo "== cut off"
 cut=0
 from=old
@@ -93,6 +107,20 @@ for ((round = 0; round < ROUNDS; round++)); do
 	wait "$mover" || cut=$((cut + 1))
 	umount -l "$MNT" 2>/dev/null || fusermount3 -uz "$MNT" || :
 	mount_fs
+	# Cut off once more, the second try.
+	if [ "$round" = 2 ] && [ -d "$MNT/$from" ]; then
+		mv -T "$MNT/$from" "$MNT/$to" 2>"$WORK/mv" &
+		mover=$!
+		more() {
+			[ "$(bucket_list "$to/" | wc -l)" -gt $((round * N / ROUNDS + N / 5)) ]
+		}
+		until_true 60 more || fail "$to does not come"
+		kill -KILL "$DPID"
+		wait "$DPID" || :
+		wait "$mover" || :
+		umount -l "$MNT" 2>/dev/null || fusermount3 -uz "$MNT" || :
+		mount_fs
+	fi
 	if [ -d "$MNT/$from" ]; then
 		first=$(all "$from" "$to")
 		echo "cut off with $first of $N under the old name"

@@ -353,7 +353,7 @@ static void appending_starts_from_the_patch(void **state)
 	assert_int_equal(
 		volume_open(x->v, &somebody, i, O_WRONLY | O_APPEND, &h, &same),
 		0);
-	assert_int_equal(handle_write(h, &somebody, "more", 4, 0), 4);
+	assert_int_equal(handle_append(h, &somebody, "more", 4), 4);
 	assert_int_equal(handle_flush(h), 0);
 	handle_release(h);
 	inode_forget(x->v, i, 1);

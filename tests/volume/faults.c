@@ -393,10 +393,10 @@ static int interlope(void *arg, enum memstore_op op, const char *key, int after)
 }
 
 /*
- * Where a copy has no condition, a small file is sent again with one: bytes of
- * the version before must not come back with the attributes.
+ * Where a copy has no condition, a small file is sent again with one: neither
+ * the bytes nor the attributes of the version before come back.
  */
-static void attributes_do_not_bring_an_old_version_back(void **state)
+static void attributes_do_not_meet_another_version(void **state)
 {
 	struct fixture *x = *state;
 	struct store_caps caps = { .put_if_absent = 1, .put_if_match = 1 };
@@ -414,18 +414,18 @@ static void attributes_do_not_bring_an_old_version_back(void **state)
 	i = at(x, "b");
 	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
 	inode_forget(x->v, i, 1);
-	assert_int_equal(memstore_count(x->store, MEMSTORE_COPY), copies);
 	i = at(x, "a");
 	memstore_on_op(x->store, interlope, &p);
-	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), 0);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), -ESTALE);
 	assert_true(p.done);
 	inode_forget(x->v, i, 1);
+	assert_int_equal(memstore_count(x->store, MEMSTORE_COPY), copies);
 	fixture_mount(x);
 	expect(x, "a", "another's", 9);
 	expect(x, "b", "quiet", 5);
 	i = at(x, "a");
 	assert_int_equal(volume_getattr(x->v, &somebody, i, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_not_equal(st.st_mode & 07777, 0640);
 	inode_forget(x->v, i, 1);
 	i = at(x, "b");
 	assert_int_equal(volume_getattr(x->v, &somebody, i, &st), 0);
@@ -433,36 +433,81 @@ static void attributes_do_not_bring_an_old_version_back(void **state)
 	inode_forget(x->v, i, 1);
 }
 
-/* A copy on the server that took another version than it says leaves nothing. */
-static void a_clone_is_of_the_version_that_was_open(void **state)
+/* Also where it was there before the attributes were sent. */
+static void attributes_of_a_version_that_is_gone_are_dropped(void **state)
 {
 	struct fixture *x = *state;
-	struct store_caps caps = { .put_if_absent = 1, .put_if_match = 1 };
-	struct interloper p = { .x = x, .op = MEMSTORE_COPY };
+	struct stat want = { .st_mode = 0640 }, st;
+	struct change c = { .want = &want, .which = SET_MODE };
+	struct inode *i;
+
+	x->conf.attr_timeout_ms = 60000; /* so that it is not seen at once */
+	fixture_mount(x);
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	i = at(x, "a");
+	other_writer(x, "a", "another's", 9);
+	assert_int_equal(volume_setattr(x->v, &somebody, i, &c, &st), -ESTALE);
+	inode_forget(x->v, i, 1);
+	fixture_mount(x);
+	expect(x, "a", "another's", 9);
+	i = at(x, "a");
+	assert_int_equal(volume_getattr(x->v, &somebody, i, &st), 0);
+	assert_int_not_equal(st.st_mode & 07777, 0640);
+	inode_forget(x->v, i, 1);
+}
+
+/* A copy within the mount: of the version that was open, or of none. */
+static void clone_file(struct fixture *x, const struct store_caps *caps)
+{
+	struct interloper p = { .x = x };
 	struct copying c = { .len = 1 << 20 };
 	uint8_t *bytes = noise(3, 9000);
-	uint64_t gets;
+	ssize_t n;
 
-	memstore_set_caps(x->store, &caps);
+	memstore_set_caps(x->store, caps);
 	fixture_mount(x);
 	assert_int_equal(put(x, "a", bytes, 9000), 0);
 	c.from = open_file(x, "a", O_RDONLY);
-	/* Undisturbed, it is one copy. */
-	gets = memstore_count(x->store, MEMSTORE_GET);
 	c.to = create(x, "b", 0);
 	assert_int_equal(handle_copy(&somebody, &c), 9000);
+	/* Durable without a close, and so not by the file's bytes. */
 	assert_true(memstore_has(x->store, "b"));
-	assert_int_equal(memstore_count(x->store, MEMSTORE_GET), gets);
 	handle_release(c.to);
 	expect(x, "b", bytes, 9000);
+	/* Nobody else's new file is replaced. */
 	c.to = create(x, "c", 0);
-	memstore_on_op(x->store, interlope, &p);
-	assert_int_equal(handle_copy(&somebody, &c), -ESTALE);
-	assert_true(p.done);
-	assert_false(memstore_has(x->store, "c"));
+	other_writer(x, "c", "theirs", 6);
+	assert_int_equal(handle_copy(&somebody, &c), 9000);
+	assert_int_equal(handle_flush(c.to), -ESTALE);
 	handle_release(c.to);
+	expect(x, "c", "theirs", 6);
+	/* Another version is not copied under the old one's digest. */
+	p.op = caps->copy_if_match ? MEMSTORE_COPY : MEMSTORE_GET;
+	c.to = create(x, "d", 0);
+	memstore_on_op(x->store, interlope, &p);
+	n = handle_copy(&somebody, &c);
+	assert_true(p.done);
+	assert_false(memstore_has(x->store, "d"));
+	/* The handle may have the bytes that it was opened on. */
+	assert_true(n == -ESTALE || n == 9000);
+	if (n > 0)
+		assert_int_equal(handle_flush(c.to), 0);
+	handle_release(c.to);
+	if (n > 0)
+		expect(x, "d", bytes, 9000);
 	handle_release(c.from);
 	free(bytes);
+}
+
+static void a_clone_is_a_copy_on_conditions(void **state)
+{
+	clone_file(*state, &(struct store_caps){ 1, 1, 1, 1, 1, 1, 1, 1 });
+}
+
+static void a_clone_is_sent_again_where_copies_have_none(void **state)
+{
+	clone_file(*state, &(struct store_caps){ .put_if_absent = 1,
+						 .put_if_match = 1 });
 }
 
 int main(void)
@@ -480,8 +525,10 @@ int main(void)
 		TEST(large_plain_damage_is_found_by_its_block),
 		TEST(a_missing_reference_is_eio),
 		TEST(any_failing_request),
-		TEST(attributes_do_not_bring_an_old_version_back),
-		TEST(a_clone_is_of_the_version_that_was_open),
+		TEST(attributes_do_not_meet_another_version),
+		TEST(attributes_of_a_version_that_is_gone_are_dropped),
+		TEST(a_clone_is_a_copy_on_conditions),
+		TEST(a_clone_is_sent_again_where_copies_have_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

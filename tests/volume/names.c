@@ -220,7 +220,7 @@ static void appending(void **state)
 	assert_int_equal(put(x, "a", "one", 3), 0);
 	fixture_mount(x);
 	h = open_file(x, "a", O_WRONLY | O_APPEND);
-	assert_int_equal(handle_write(h, &somebody, "two", 3, 0), 3);
+	assert_int_equal(handle_append(h, &somebody, "two", 3), 3);
 	assert_int_equal(handle_flush(h), 0);
 	handle_release(h);
 	fixture_mount(x);
