@@ -29,14 +29,17 @@ static int describe(struct volume *v, const struct key *from,
 	return err;
 }
 
-static int record_key(struct volume *v, const struct bytes *text,
-		      struct key *out)
+/* What the note says, and the key that follows from it. */
+static int note_of(struct volume *v, const struct key *from,
+		   const struct key *to, struct bytes *text, struct key *out)
 {
 	uint8_t digest[DIGEST_LEN];
 	char hex[DIGEST_HEX];
 	int err, n;
 
-	err = digest_buffer(text->data, text->len, digest);
+	err = describe(v, from, to, text);
+	if (!err)
+		err = digest_buffer(text->data, text->len, digest);
 	if (err)
 		return err;
 	hex_encode(hex, digest, sizeof(digest));
@@ -64,9 +67,7 @@ void unfinished_note(struct volume *v, const struct key *from,
 	struct key key;
 	int err;
 
-	err = describe(v, from, to, &text);
-	if (!err)
-		err = record_key(v, &text, &key);
+	err = note_of(v, from, to, &text, &key);
 	src.len = text.len;
 	if (!err)
 		err = s->ops->put(s, key.text, &src, &(struct store_head){ 0 },
@@ -87,9 +88,7 @@ void unfinished_clear(struct volume *v, const struct key *from,
 	struct key key;
 	int err;
 
-	err = describe(v, from, to, &text);
-	if (!err)
-		err = record_key(v, &text, &key);
+	err = note_of(v, from, to, &text, &key);
 	if (!err)
 		err = s->ops->remove(s, key.text, &call);
 	if (err)
@@ -108,9 +107,7 @@ int unfinished_find(struct volume *v, const struct key *from,
 	struct key key;
 	int err;
 
-	err = describe(v, from, to, &text);
-	if (!err)
-		err = record_key(v, &text, &key);
+	err = note_of(v, from, to, &text, &key);
 	if (!err)
 		err = s->ops->head(s, key.text, &call, &st);
 	bytes_clear(&text);

@@ -16,15 +16,6 @@ for k in range(int(sys.argv[2])):
 END
 tar -C "$WORK/in" -cf "$WORK/in.tar" .
 
-# Requests of these kinds so far.
-requests() {
-	local kind n=0
-
-	for kind in "$@"; do
-		n=$((n + $(stats ".requests.$kind")))
-	done
-	echo "$n"
-}
 ALL='head get put copy delete list'
 before() {
 	# shellcheck disable=SC2086

@@ -6,14 +6,6 @@
 lib_init "$@"
 
 FILES=300
-requests() {
-	local kind n=0
-
-	for kind in "$@"; do
-		n=$((n + $(stats ".requests.$kind")))
-	done
-	echo "$n"
-}
 # All that ls -l and rsync would look at, of what is below $1.
 attributes() {
 	(cd "$1" && find . -mindepth 1 -printf '%P %y %m %U %G %s %T@ %C@ %l\n' | sort)

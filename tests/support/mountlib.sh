@@ -276,6 +276,16 @@ stats() {
 	jq -er "$1" "$MNT/.dg/stats"
 }
 
+# Requests of these kinds so far.
+requests() {
+	local kind n=0
+
+	for kind in "$@"; do
+		n=$((n + $(stats ".requests.$kind")))
+	done
+	echo "$n"
+}
+
 sha256() {
 	sha256sum -- "$1" | cut -d' ' -f1
 }
