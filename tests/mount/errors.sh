@@ -154,7 +154,7 @@ while True:
 	mount_fs "access_key_id=$DG_TEST_S3_ACCESS_KEY,secret_access_key=$DG_TEST_S3_SECRET_KEY"
 	content "$MNT/x" 'by profile'
 	CHECKS=$((CHECKS + 1))
-	! tr '\0' '\n' <"/proc/$DPID/cmdline" | grep -qF "$DG_TEST_S3_SECRET_KEY" ||
+	! grep -qF "$DG_TEST_S3_SECRET_KEY" < <(tr '\0' '\n' <"/proc/$DPID/cmdline") ||
 		fail 'the secret key is in the process list'
 	umount_fs
 	printf '[%s]\nendpoint = %s\nmax_ratio = 0.3\n[default]\nprofile = tests\nmax_ratio = 0.2\n' \

@@ -24,7 +24,7 @@ daemon_of() {
 
 	for p in /proc/[0-9]*; do
 		[ "$(cat "$p/comm" 2>/dev/null)" = mount.deltaglid ] || continue
-		if tr '\0' '\n' 2>/dev/null <"$p/cmdline" | grep -qxF -- "$1"; then
+		if grep -qxF -- "$1" < <(tr '\0' '\n' 2>/dev/null <"$p/cmdline"); then
 			echo "${p#/proc/}"
 		fi
 	done
@@ -193,7 +193,7 @@ equal "$(findmnt -no FSTYPE "$MNT")" fuse.deltaglider
 equal "$(findmnt -no SOURCE "$MNT")" "$SPEC"
 for option in noatime nosuid allow_other rw; do
 	CHECKS=$((CHECKS + 1))
-	findmnt -no OPTIONS "$MNT" | tr , '\n' | grep -qx "$option" || fail "not mounted with $option: $(findmnt -no OPTIONS "$MNT")"
+	grep -qx "$option" < <(findmnt -no OPTIONS "$MNT" | tr , '\n') || fail "not mounted with $option: $(findmnt -no OPTIONS "$MNT")"
 done
 echo 'by mount(8)' >"$MNT/fstab"
 equal "$(setpriv --reuid "$user" --regid "$group" --clear-groups cat "$MNT/fstab")" 'by mount(8)' 'allow_other'

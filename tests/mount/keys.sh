@@ -77,8 +77,8 @@ for form in standard url twice; do
 	DG_CACHE_ENCRYPTION_KEY=$(cat "$WORK/$form") mount_fs cache_keep=yes
 	grep -q '^cache_encryption_key = set  # environment$' "$MNT/.dg/config"
 	CHECKS=$((CHECKS + 1))
-	! tr '\0' '\n' <"/proc/$DPID/environ" | grep -qF "$(cat "$WORK/$form")" || fail 'the key is in the environment'
-	! tr '\0' ' ' <"/proc/$DPID/cmdline" | grep -qF "$(cat "$WORK/$form")" || fail 'the key is on the command line'
+	! grep -qF "$(cat "$WORK/$form")" < <(tr '\0' '\n' <"/proc/$DPID/environ") || fail 'the key is in the environment'
+	! grep -qF "$(cat "$WORK/$form")" < <(tr '\0' ' ' <"/proc/$DPID/cmdline") || fail 'the key is on the command line'
 	again environment
 done
 # Where several are set, the firmer one is taken: -o before the environment.

@@ -77,7 +77,7 @@ mounts_below() {
 }
 
 is_mounted() {
-	mounts_below "${1:-$MNT}" | grep -qxF -- "${1:-$MNT}"
+	grep -qxF -- "${1:-$MNT}" < <(mounts_below "${1:-$MNT}")
 }
 
 lib_init() {
@@ -173,7 +173,7 @@ lib_umount() {
 
 # Is it a build with a sanitizer, which has memory of its own?
 sanitized() {
-	ldd "$BINARY" | grep -qE 'lib[at]san'
+	grep -qE 'lib[at]san' < <(ldd "$BINARY")
 }
 
 # Unmount and wait for the daemon, which must end with status 0.
