@@ -146,3 +146,25 @@ int hex_decode(void *out, size_t len, const char *hex)
 	}
 	return *hex ? -EINVAL : 0;
 }
+
+void base64_encode(char *out, const void *data, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i += 3) {
+		size_t n = len - i < 3 ? len - i : 3;
+		uint32_t v = (uint32_t)p[i] << 16;
+
+		if (n > 1)
+			v |= (uint32_t)p[i + 1] << 8;
+		if (n > 2)
+			v |= p[i + 2];
+		*out++ = digits[v >> 18];
+		*out++ = digits[v >> 12 & 63];
+		*out++ = n > 1 ? digits[v >> 6 & 63] : '=';
+		*out++ = n > 2 ? digits[v & 63] : '=';
+	}
+	*out = '\0';
+}

@@ -53,6 +53,12 @@ void hex_encode(char *out, const void *data, size_t len);
  */
 MUST_CHECK int hex_decode(void *out, size_t len, const char *hex);
 
+/* Bytes that `len` bytes take as base64, with padding and a NUL. */
+#define BASE64_SIZE(len) (((len) + 2) / 3 * 4 + 1)
+
+/* Write `len` bytes as base64 with padding, and a NUL. */
+void base64_encode(char *out, const void *data, size_t len);
+
 /* Little-endian is the byte order of every format of ours: see the FORMAT.md files. */
 static inline void le32_put(uint8_t p[4], uint32_t v)
 {

@@ -10,16 +10,20 @@
 
 struct digest {
 	EVP_MD_CTX *ctx;
+	const EVP_MD *algorithm;
+	size_t len; /* bytes of its result */
 };
 
 /* Looked up once: a lookup costs more than the digest of a short message. */
 static pthread_once_t algorithms_once = PTHREAD_ONCE_INIT;
 static EVP_MD *sha256;
+static EVP_MD *md5; /* NULL where policy forbids it */
 static EVP_MAC *hmac;
 
 static void algorithms_fetch(void)
 {
 	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	md5 = EVP_MD_fetch(NULL, "MD5", NULL);
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 }
 
@@ -29,19 +33,19 @@ static int algorithms_ready(void)
 	       hmac;
 }
 
-struct digest *digest_new(void)
+static struct digest *digest_make(const EVP_MD *algorithm, size_t len)
 {
 	struct digest *d;
 
-	if (!algorithms_ready())
-		return NULL;
 	d = malloc(sizeof(*d));
 	if (!d)
 		return NULL;
+	d->algorithm = algorithm;
+	d->len = len;
 	d->ctx = EVP_MD_CTX_new();
 	if (!d->ctx)
 		goto free_digest;
-	if (!EVP_DigestInit_ex2(d->ctx, sha256, NULL))
+	if (!EVP_DigestInit_ex2(d->ctx, algorithm, NULL))
 		goto free_ctx;
 	return d;
 
@@ -52,19 +56,30 @@ free_digest:
 	return NULL;
 }
 
+struct digest *digest_new(void)
+{
+	return algorithms_ready() ? digest_make(sha256, DIGEST_LEN) : NULL;
+}
+
+struct digest *digest_md5_new(void)
+{
+	return algorithms_ready() && md5 ? digest_make(md5, DIGEST_MD5_LEN)
+					 : NULL;
+}
+
 int digest_update(struct digest *d, const void *data, size_t len)
 {
 	return EVP_DigestUpdate(d->ctx, data, len) ? 0 : -EIO;
 }
 
-int digest_final(struct digest *d, uint8_t out[DIGEST_LEN])
+int digest_final(struct digest *d, uint8_t *out)
 {
 	uint8_t sum[EVP_MAX_MD_SIZE];
 
 	if (!EVP_DigestFinal_ex(d->ctx, sum, NULL) ||
-	    !EVP_DigestInit_ex2(d->ctx, sha256, NULL))
+	    !EVP_DigestInit_ex2(d->ctx, d->algorithm, NULL))
 		return -EIO;
-	for (size_t i = 0; i < DIGEST_LEN; i++)
+	for (size_t i = 0; i < d->len; i++)
 		out[i] = sum[i];
 	return 0;
 }

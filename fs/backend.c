@@ -16,7 +16,6 @@
 #define CHECK_MS          8000 /* is it there at all? */
 #define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
-#define RETRIES           10
 
 static uint64_t now_ms(void)
 {
@@ -67,7 +66,7 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.timeout_s = (unsigned)(o->timeout_ms / 1000),
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
 		.connections = (unsigned)o->connections,
-		.retries = RETRIES,
+		.retries = S3_RETRIES_ANY,
 		.on_retry = on_retry,
 	};
 	struct store *below;

@@ -192,6 +192,16 @@ static void store_rows(struct store *store, struct rows *r)
 	    "If-Match of a copy's source");
 	ADD("conditions", "copy_if_absent", FLAG, (uint64_t)caps.copy_if_absent,
 	    "If-None-Match of a copy's target");
+	ADD("server", "list_version", GAUGE, caps.list_version,
+	    "Version of ListObjects that it speaks");
+	ADD("server", "copies", FLAG, (uint64_t)caps.copies,
+	    "Whether it copies objects itself");
+	ADD("server", "keeps_metadata", FLAG, (uint64_t)caps.keeps_metadata,
+	    "Whether it keeps metadata as they are sent");
+	ADD("server", "checks_sha256", FLAG, (uint64_t)caps.checks_sha256,
+	    "Whether it compares what arrives with the SHA-256 sent");
+	ADD("server", "etag_md5", FLAG, (uint64_t)caps.etag_md5,
+	    "Whether the ETag of a PUT is an MD5");
 }
 
 static void collect(struct volume *v, struct localcache *c, struct rows *r)

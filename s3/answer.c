@@ -91,7 +91,8 @@ static const char *remedy(const char *code)
 		{ "NoSuchBucket", "create the bucket, or check its name" },
 		{ "InvalidAccessKeyId", "check the access key" },
 		{ "SignatureDoesNotMatch", "check the secret key" },
-		{ "AccessDenied", "check what these keys are allowed to do, or give some" },
+		{ "AccessDenied",
+		  "check what these keys are allowed to do, or give some" },
 		{ "ExpiredToken", "get a new session token" },
 		{ "InvalidToken", "check the session token" },
 		{ "RequestTimeTooSkewed", "set the clock" },
@@ -226,6 +227,17 @@ int s3_refused_late(struct s3 *s, const struct s3_request *req,
 	return refused(s, req, 500, &error, retry_after(&answer->http), call);
 }
 
+int s3_hidden_error(struct s3 *s, const struct s3_request *req,
+		    const struct s3_answer *answer,
+		    const struct store_call *call)
+{
+	struct result_error error;
+
+	if (result_error(&error, answer->body.data, answer->body.len) != 0)
+		return 0;
+	return s3_refused_late(s, req, answer, call);
+}
+
 int s3_again(const struct store_call *call, int cause, const char *fmt, ...)
 {
 	char text[sizeof(call->error->text)];
@@ -239,6 +251,34 @@ int s3_again(const struct store_call *call, int cause, const char *fmt, ...)
 	(void)store_fail(call, -EAGAIN, "%s", text);
 	call->error->cause = cause;
 	return -EAGAIN;
+}
+
+void s3_deadline(struct s3 *s, struct deadline *deadline,
+		 struct store_call *call)
+{
+	deadline_init(deadline, (uint64_t)s->timeout_s * 1000,
+		      call->deadline != NULL ? call->deadline->budget : NULL);
+	call->deadline = deadline;
+}
+
+int s3_again_later(struct s3 *s, unsigned attempt,
+		   const struct store_call *call, int *rc)
+{
+	int wait;
+
+	if (attempt > s->retries)
+		return 0;
+	wait = deadline_backoff(attempt, call->error, call);
+	if (wait == -ETIMEDOUT)
+		return 0; /* with the error that it was tried for */
+	if (wait != 0) {
+		*rc = wait;
+		return 0;
+	}
+	pthread_mutex_lock(&s->mutex);
+	s->count.retries++;
+	pthread_mutex_unlock(&s->mutex);
+	return 1;
 }
 
 static int value_is_plain(const char *s)

@@ -8,6 +8,7 @@
 #include "s3/client_private.h"
 #include "s3/credentials.h"
 #include "s3/error.h"
+#include "s3/upload_private.h"
 
 #define PART_DEFAULT        ((uint64_t)16 << 20)
 #define CONNECTIONS_DEFAULT 8
@@ -38,6 +39,16 @@ struct store_caps s3_caps(struct s3 *s)
 	return caps;
 }
 
+int s3_is_probed(struct s3 *s)
+{
+	int probed;
+
+	pthread_mutex_lock(&s->mutex);
+	probed = s->probed;
+	pthread_mutex_unlock(&s->mutex);
+	return probed;
+}
+
 void s3_etag_header(struct s3 *s, char out[STORE_ETAG_MAX + 2],
 		    const char *etag, int puts)
 {
@@ -57,11 +68,8 @@ struct s3_conditions s3_conditions(struct s3 *s, const struct store_call *call,
 	int kept = (call->if_match == NULL || keeps_match) &&
 		   (!call->if_absent || keeps_absent);
 	struct s3_conditions c;
-	int probed;
+	int probed = s3_is_probed(s);
 
-	pthread_mutex_lock(&s->mutex);
-	probed = s->probed;
-	pthread_mutex_unlock(&s->mutex);
 	/* Before a probe nobody knows: ask for it, and look as well. */
 	c.send = asked && (kept || !probed);
 	c.guard = asked && !kept;
@@ -106,6 +114,9 @@ static int s3_check(struct store *store, const struct store_call *call)
 	if (rc != 0)
 		return rc;
 	rc = result_list(&list, answer.body.data, answer.body.len);
+	pthread_mutex_lock(&s->mutex);
+	s->caps.list_version = list.has_count || list.token != NULL ? 2 : 1;
+	pthread_mutex_unlock(&s->mutex);
 	result_list_clear(&list);
 	s3_answer_clear(&answer);
 	if (rc != 0)
@@ -144,6 +155,8 @@ static void s3_free(struct store *store)
 	if (store == NULL)
 		return;
 	http_free(s->http);
+	uploads_free(s->uploads);
+	s3_object_conf_clear(&s->object);
 	pthread_mutex_destroy(&s->mutex);
 	free(s->scheme);
 	free(s->host);
@@ -258,22 +271,51 @@ static unsigned or_default(unsigned value, unsigned fallback)
 	return value != 0 ? value : fallback;
 }
 
+/* Whoever listens on the way would have the key. */
+static int check_customer_key(const struct s3 *s, const struct s3_conf *conf,
+			      struct store_error *error)
+{
+	if (conf->sse_customer_key == NULL || strcmp(s->scheme, "https") == 0 ||
+	    strncmp(s->host, "127.0.0.1", 9) == 0 ||
+	    strncmp(s->host, "localhost", 9) == 0)
+		return 0;
+	return store_error_set(error, -EINVAL,
+			       "%.100s: a customer key goes over https:// only",
+			       s->name);
+}
+
 /* The fields that need nothing but memory; s3_free() undoes any part. */
 static int set_conf(struct s3 *s, const struct s3_conf *conf,
 		    struct store_error *error)
 {
+	unsigned timeout_s = or_default(conf->timeout_s, TIMEOUT_DEFAULT);
+	unsigned connect_s =
+		or_default(conf->connect_timeout_s, CONNECT_TIMEOUT);
 	struct http_conf http = {
 		.connections =
 			or_default(conf->connections, CONNECTIONS_DEFAULT),
-		.connect_timeout_s =
-			or_default(conf->connect_timeout_s, CONNECT_TIMEOUT),
-		.timeout_s = or_default(conf->timeout_s, TIMEOUT_DEFAULT),
+		.connect_ms =
+			1000 * (connect_s < CONNECT_TIMEOUT ? connect_s
+							    : CONNECT_TIMEOUT),
+		/* So that there is time for another try. */
+		.stall_ms = 500 * timeout_s,
+		.ca_file = conf->ca_file,
+		.client_cert = conf->client_cert,
+		.client_key = conf->client_key,
+		.upload_rate = conf->upload_rate,
+		.download_rate = conf->download_rate,
 	};
 	int rc;
 
 	rc = set_endpoint(s, conf->endpoint, error);
 	if (rc == 0)
 		rc = set_bucket(s, conf, error);
+	if (rc == 0)
+		rc = check_customer_key(s, conf, error);
+	if (rc == 0)
+		rc = s3_object_conf_init(&s->object, conf);
+	if (rc == 0)
+		rc = uploads_new(&s->uploads, s, conf->uploads_prefix);
 	if (rc != 0)
 		return rc;
 	s->part_size = conf->part_size != 0 ? conf->part_size : PART_DEFAULT;
@@ -281,12 +323,14 @@ static int set_conf(struct s3 *s, const struct s3_conf *conf,
 		s->part_size = S3_PART_MIN;
 	if (s->part_size > S3_PUT_MAX)
 		s->part_size = S3_PUT_MAX;
+	s->copy_max = conf->copy_max != 0 && conf->copy_max < S3_PUT_MAX
+			      ? conf->copy_max
+			      : S3_PUT_MAX;
 	s->connections = http.connections;
 	s->retries = conf->retries;
-	if (http.connect_timeout_s > CONNECT_TIMEOUT)
-		http.connect_timeout_s = CONNECT_TIMEOUT;
+	s->timeout_s = timeout_s;
+	s->requester_pays = conf->requester_pays;
 	http.name = s->name;
-	http.ca_file = conf->ca_file;
 	return http_new(&s->http, &http);
 }
 

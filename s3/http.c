@@ -8,30 +8,41 @@
 #include <string.h>
 #include <time.h>
 
+#include "s3/deadline.h"
 #include "s3/error.h"
+#include "s3/rate.h"
 
 #define BUFFER     262144L /* bytes libcurl moves at once */
 #define EXPECT_MIN ((uint64_t)1 << 20) /* bodies that ask before they come */
-#define POLL_NS    200000000L /* between looks at `cancel` */
+#define LOOK_MS    100 /* between looks at `cancel` and the time */
+
+/* A connection, kept between exchanges by the handle that drives it. */
+struct line {
+	CURLM *driver;
+	CURL *curl;
+};
 
 struct http {
-	char *name, *ca_file;
-	unsigned connect_timeout_s, timeout_s;
+	char *name, *ca_file, *client_cert, *client_key;
+	unsigned connect_ms, stall_ms;
+	struct rate *up, *down;
+	_Atomic uint64_t moved_ms; /* when a byte last did, on any connection */
 	pthread_mutex_t mutex; /* all below */
 	pthread_cond_t freed;
 	unsigned idle_len, made, max;
 	/* Idle ones; the last one used comes first, as it is warm. */
-	CURL *idle[];
+	struct line idle[];
 };
 
 /* One exchange. */
 struct exchange {
-	const struct http *http;
+	struct http *http;
 	const struct http_request *req;
 	const struct store_call *call;
 	struct http_answer answer;
 	uint64_t sent; /* where in the body the next byte comes from */
-	time_t moved; /* when a byte last did, monotonic seconds */
+	uint64_t looked_ms; /* at `cancel` */
+	uint64_t moved_ms; /* when a byte last did */
 	curl_off_t down, up; /* how many had then */
 	int rc; /* why a callback of ours ended it */
 	int stalled, too_long;
@@ -46,6 +57,47 @@ static void init_curl(void)
 	init_result = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+/* What was made of it, in any order; the lock is the caller's. */
+static void http_parts_free(struct http *h)
+{
+	rate_free(h->up);
+	rate_free(h->down);
+	free(h->name);
+	free(h->ca_file);
+	free(h->client_cert);
+	free(h->client_key);
+	free(h);
+}
+
+/* A copy of what may be NULL. */
+static int copy(char **out, const char *text)
+{
+	if (text == NULL)
+		return 0;
+	*out = strdup(text);
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
+static int http_parts_new(struct http *h, const struct http_conf *conf)
+{
+	int rc = copy(&h->name, conf->name);
+
+	if (rc == 0)
+		rc = copy(&h->ca_file, conf->ca_file);
+	if (rc == 0)
+		rc = copy(&h->client_cert, conf->client_cert);
+	if (rc == 0)
+		rc = copy(&h->client_key, conf->client_key);
+	if (rc == 0)
+		rc = rate_new(&h->up, conf->upload_rate);
+	if (rc == 0)
+		rc = rate_new(&h->down, conf->download_rate);
+	h->connect_ms = conf->connect_ms;
+	h->stall_ms = conf->stall_ms;
+	atomic_init(&h->moved_ms, deadline_now_ms());
+	return rc;
+}
+
 int http_new(struct http **out, const struct http_conf *conf)
 {
 	unsigned max = conf->connections != 0 ? conf->connections : 1;
@@ -58,19 +110,10 @@ int http_new(struct http **out, const struct http_conf *conf)
 	h = calloc(1, sizeof(*h) + max * sizeof(h->idle[0]));
 	if (h == NULL)
 		return -ENOMEM;
-	h->name = strdup(conf->name);
-	if (h->name == NULL)
-		goto free_http;
-	if (conf->ca_file != NULL) {
-		h->ca_file = strdup(conf->ca_file);
-		if (h->ca_file == NULL)
-			goto free_name;
-	}
 	h->max = max;
-	h->connect_timeout_s = conf->connect_timeout_s;
-	h->timeout_s = conf->timeout_s;
-	if (pthread_mutex_init(&h->mutex, NULL) != 0)
-		goto free_ca_file;
+	if (http_parts_new(h, conf) != 0 ||
+	    pthread_mutex_init(&h->mutex, NULL) != 0)
+		goto free_parts;
 	if (pthread_condattr_init(&attr) != 0)
 		goto destroy_mutex;
 	/* Cannot fail: the attribute and the clock are valid. */
@@ -85,13 +128,16 @@ destroy_attr:
 	pthread_condattr_destroy(&attr);
 destroy_mutex:
 	pthread_mutex_destroy(&h->mutex);
-free_ca_file:
-	free(h->ca_file);
-free_name:
-	free(h->name);
-free_http:
-	free(h);
+free_parts:
+	http_parts_free(h);
 	return -ENOMEM;
+}
+
+static void line_close(struct line *line)
+{
+	/* The driver last: it has the connection. */
+	curl_easy_cleanup(line->curl);
+	curl_multi_cleanup(line->driver);
 }
 
 void http_free(struct http *h)
@@ -101,31 +147,69 @@ void http_free(struct http *h)
 	if (h == NULL)
 		return;
 	for (i = 0; i < h->idle_len; i++)
-		curl_easy_cleanup(h->idle[i]);
+		line_close(&h->idle[i]);
 	pthread_cond_destroy(&h->freed);
 	pthread_mutex_destroy(&h->mutex);
-	free(h->ca_file);
-	free(h->name);
-	free(h);
+	http_parts_free(h);
 }
 
-/* A handle, at once or when somebody gives one back.  0, -EINTR, -ENOMEM. */
-static int handle_get(struct http *h, const struct store_call *call, CURL **out)
+static int line_open(struct line *line)
 {
-	CURL *curl = NULL;
+	line->driver = curl_multi_init();
+	if (line->driver == NULL)
+		return -ENOMEM;
+	line->curl = curl_easy_init();
+	if (line->curl == NULL ||
+	    curl_multi_setopt(line->driver, CURLMOPT_MAXCONNECTS, 1L) !=
+		    CURLM_OK) {
+		line_close(line);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * May a caller go on waiting for a connection?  As long as those who have them
+ * get anywhere, it is not the server that keeps it waiting.
+ */
+static int may_wait(struct http *h, const struct store_call *call,
+		    uint64_t since_ms)
+{
+	uint64_t moved = atomic_load(&h->moved_ms);
+	uint64_t limit = call->deadline != NULL ? call->deadline->limit_ms : 0;
+
+	if (store_cancelled(call))
+		return -EINTR;
+	if (moved < since_ms)
+		moved = since_ms;
+	if (limit == 0 || deadline_now_ms() - moved < limit)
+		return 0;
+	(void)store_fail(call, -EAGAIN,
+			 "%s: all %u connections wait for an answer", h->name,
+			 h->max);
+	if (call->error != NULL)
+		call->error->cause = ETIMEDOUT;
+	return -EAGAIN;
+}
+
+/* One that is free, at once or when somebody gives one back. */
+static int line_get(struct http *h, const struct store_call *call,
+		    struct line *out)
+{
+	uint64_t start = deadline_now_ms();
 	int rc = 0;
 
 	pthread_mutex_lock(&h->mutex);
 	while (h->idle_len == 0 && h->made == h->max) {
 		struct timespec until;
 
-		/* Unlocked, as this is the caller's own code. */
+		/* Unlocked, as `cancel` is the caller's own code. */
 		pthread_mutex_unlock(&h->mutex);
-		rc = store_cancelled(call) ? -EINTR : 0;
+		rc = may_wait(h, call, start);
 		if (rc != 0)
 			return rc;
 		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += POLL_NS;
+		until.tv_nsec += LOOK_MS * 1000000L;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 		pthread_mutex_lock(&h->mutex);
@@ -134,33 +218,29 @@ static int handle_get(struct http *h, const struct store_call *call, CURL **out)
 						     &until);
 	}
 	if (h->idle_len > 0) {
-		curl = h->idle[--h->idle_len];
+		*out = h->idle[--h->idle_len];
 	} else {
-		curl = curl_easy_init();
-		h->made += curl != NULL;
-		rc = curl != NULL ? 0 : -ENOMEM;
+		rc = line_open(out);
+		h->made += rc == 0;
 	}
 	pthread_mutex_unlock(&h->mutex);
-	if (rc == 0)
-		*out = curl;
+	deadline_excuse(call->deadline, deadline_now_ms() - start);
 	return rc;
 }
 
-static void handle_put(struct http *h, CURL *curl)
+static void line_put(struct http *h, const struct line *line)
 {
-	curl_easy_reset(curl); /* keeps the connection */
+	curl_easy_reset(line->curl);
 	pthread_mutex_lock(&h->mutex);
-	h->idle[h->idle_len++] = curl;
+	h->idle[h->idle_len++] = *line;
 	pthread_cond_signal(&h->freed);
 	pthread_mutex_unlock(&h->mutex);
 }
 
-static time_t now_s(void)
+static void moved(struct exchange *x)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
+	x->moved_ms = deadline_now_ms();
+	atomic_store(&x->http->moved_ms, x->moved_ms);
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
@@ -168,7 +248,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	struct exchange *x = arg;
 	int rc = http_answer_line(&x->answer, line, size * n);
 
-	x->moved = now_s();
+	moved(x);
 	if (rc == 0)
 		return size * n;
 	if (rc == -E2BIG)
@@ -178,16 +258,37 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	return 0;
 }
 
+/* 0; -EINTR: the rate let nothing through before the call was cancelled. */
+static int take_leave(struct exchange *x, struct rate *rate, size_t *len)
+{
+	uint64_t start = deadline_now_ms();
+	size_t leave = rate_take(rate, *len, x->call);
+
+	if (rate != NULL)
+		deadline_excuse(x->call->deadline, deadline_now_ms() - start);
+	if (leave == 0 && *len > 0)
+		return -EINTR;
+	*len = leave;
+	return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
 	size_t len = size * n;
+	size_t done;
+	size_t part;
 
 	if (len > 0 && x->req->sink != NULL)
 		x->rc = x->req->sink(x->req->sink_arg, &x->answer, data, len);
 	x->answer.bytes_in += len;
+	/* They are here: who may send us more has to wait. */
+	for (done = 0; done < len && x->rc == 0; done += part) {
+		part = len - done;
+		x->rc = take_leave(x, x->http->down, &part);
+	}
 	/* What the sink takes for itself is not the server's time. */
-	x->moved = now_s();
+	moved(x);
 	return x->rc == 0 ? len : 0;
 }
 
@@ -202,9 +303,11 @@ static size_t on_read(char *buf, size_t size, size_t n, void *arg)
 		len = (size_t)left;
 	if (len == 0)
 		return 0;
-	x->rc = req->body->read(req->body->arg, buf, len,
-				req->body_off + x->sent);
-	x->moved = now_s();
+	x->rc = take_leave(x, x->http->up, &len);
+	if (x->rc == 0)
+		x->rc = req->body->read(req->body->arg, buf, len,
+					req->body_off + x->sent);
+	moved(x);
 	if (x->rc != 0)
 		return CURL_READFUNC_ABORT;
 	x->sent += len;
@@ -223,30 +326,65 @@ static int on_seek(void *arg, curl_off_t off, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Called about once a second at least, also while nothing moves. */
-static int on_progress(void *arg, curl_off_t down_total, curl_off_t down,
-		       curl_off_t up_total, curl_off_t up)
+/* Is the exchange to end, as it was cancelled or gets nowhere? */
+static int look(struct exchange *x, CURL *curl)
 {
-	struct exchange *x = arg;
-	time_t now = now_s();
+	uint64_t now = deadline_now_ms();
+	uint64_t limit = (uint64_t)x->http->stall_ms * (x->req->slow ? 2 : 1);
+	curl_off_t down = 0;
+	curl_off_t up = 0;
 
-	(void)down_total;
-	(void)up_total;
-	if (store_cancelled(x->call)) {
-		x->rc = -EINTR;
-		return 1;
+	if (now - x->looked_ms >= LOOK_MS) {
+		x->looked_ms = now;
+		if (store_cancelled(x->call)) {
+			x->rc = -EINTR;
+			return 1;
+		}
 	}
+	/* Cannot fail: both are what this version of libcurl knows. */
+	(void)curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	(void)curl_easy_getinfo(curl, CURLINFO_SIZE_UPLOAD_T, &up);
 	if (down != x->down || up != x->up) {
 		x->down = down;
 		x->up = up;
-		x->moved = now;
+		moved(x);
+		deadline_reach(x->call->deadline, (uint64_t)up, (uint64_t)down);
 	}
-	if (x->http->timeout_s != 0 &&
-	    now - x->moved > (time_t)x->http->timeout_s) {
+	if ((limit != 0 && now > x->moved_ms && now - x->moved_ms > limit) ||
+	    deadline_left_ms(x->call->deadline) == 0) {
 		x->stalled = 1;
 		return 1;
 	}
 	return 0;
+}
+
+/*
+ * As curl_easy_perform(), which looks at `cancel` once a second: too late for
+ * who has pressed Control-C.
+ */
+static CURLcode run(struct exchange *x, const struct line *line)
+{
+	CURLMcode rc = curl_multi_add_handle(line->driver, line->curl);
+	CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+	const CURLMsg *msg;
+	int running = 1;
+	int left;
+
+	while (rc == CURLM_OK) {
+		rc = curl_multi_perform(line->driver, &running);
+		if (rc != CURLM_OK || !running || look(x, line->curl))
+			break;
+		rc = curl_multi_poll(line->driver, NULL, 0, LOOK_MS, NULL);
+	}
+	if (rc != CURLM_OK)
+		code = rc == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
+						 : CURLE_FAILED_INIT;
+	while ((msg = curl_multi_info_read(line->driver, &left)) != NULL)
+		if (msg->msg == CURLMSG_DONE)
+			code = msg->data.result;
+	/* In the middle of an exchange this closes the connection. */
+	(void)curl_multi_remove_handle(line->driver, line->curl);
+	return code;
 }
 
 /* "name: value" of all headers, for libcurl.  NULL if out of memory. */
@@ -302,23 +440,28 @@ static CURLcode set_common(CURL *curl, struct exchange *x)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	/* What the endpoint says and nothing else: no way from TLS to none. */
+	SET(CURLOPT_PROTOCOLS_STR,
+	    strncmp(x->req->url, "https:", 6) == 0 ? "https" : "http");
+	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_USERAGENT, "deltaglider");
 	SET(CURLOPT_BUFFERSIZE, BUFFER);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER);
-	SET(CURLOPT_CONNECTTIMEOUT, (long)x->http->connect_timeout_s);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)x->http->connect_ms);
 	if (x->http->ca_file != NULL)
 		SET(CURLOPT_CAINFO, x->http->ca_file);
+	if (x->http->client_cert != NULL)
+		SET(CURLOPT_SSLCERT, x->http->client_cert);
+	if (x->http->client_key != NULL)
+		SET(CURLOPT_SSLKEY, x->http->client_key);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, x);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, x);
-	SET(CURLOPT_NOPROGRESS, 0L);
-	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
-	SET(CURLOPT_XFERINFODATA, x);
 	return CURLE_OK;
 }
 
@@ -372,9 +515,15 @@ static int explain_permanent(const struct exchange *x, CURLcode code,
 		return store_fail(call, -ENOMEM, "out of memory");
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
-		return store_fail(call, -EIO,
-				  "%s: its TLS certificate is not accepted: %s; give ca_file= the authority's certificate",
-				  name, text);
+		return store_fail(
+			call, -EIO,
+			"%s: its TLS certificate is not accepted: %s; give ca_file= the authority's certificate",
+			name, text);
+	case CURLE_SSL_CERTPROBLEM:
+		return store_fail(
+			call, -EINVAL,
+			"%s: client_cert= or client_key= cannot be used: %s",
+			name, text);
 	case CURLE_SSL_CONNECT_ERROR:
 		/* Others of this kind are connections that broke off. */
 		if (strstr(text, "wrong version number") == NULL)
@@ -416,8 +565,9 @@ static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 	if (code == CURLE_COULDNT_CONNECT && os != 0)
 		text = store_strerror((int)os);
 	if (x->stalled)
-		(void)store_fail(call, -EAGAIN, "%s: no byte moved for %u s",
-				 name, x->http->timeout_s);
+		(void)store_fail(
+			call, -EAGAIN, "%s: no byte moved for %.1f s", name,
+			(double)(deadline_now_ms() - x->moved_ms) / 1000);
 	else if (cause == EHOSTUNREACH)
 		(void)store_fail(call, -EAGAIN,
 				 "cannot connect to %s: %s: is the endpoint "
@@ -466,8 +616,8 @@ int http_perform(struct http *h, const struct http_request *req,
 {
 	struct exchange *x;
 	struct curl_slist *headers;
+	struct line line;
 	CURLcode code;
-	CURL *curl;
 	int rc;
 
 	x = calloc(1, sizeof(*x));
@@ -483,20 +633,21 @@ int http_perform(struct http *h, const struct http_request *req,
 		rc = store_fail(call, -ENOMEM, "out of memory");
 		goto free_exchange;
 	}
-	rc = handle_get(h, call, &curl);
+	rc = line_get(h, call, &line);
 	if (rc != 0) {
-		(void)store_fail(call, rc, "%s: %s", h->name,
-				 store_strerror(rc));
+		if (rc != -EAGAIN)
+			(void)store_fail(call, rc, "%s: %s", h->name,
+					 store_strerror(rc));
 		goto free_headers;
 	}
-	x->moved = now_s();
-	code = set_common(curl, x);
+	moved(x);
+	code = set_common(line.curl, x);
 	if (code == CURLE_OK)
-		code = set_request(curl, x, headers);
+		code = set_request(line.curl, x, headers);
 	if (code == CURLE_OK)
-		code = curl_easy_perform(curl);
-	rc = finish(x, code, curl);
-	handle_put(h, curl);
+		code = run(x, &line);
+	rc = finish(x, code, line.curl);
+	line_put(h, &line);
 	if (rc == 0)
 		*out = x->answer;
 	else

@@ -16,11 +16,15 @@ struct http;
 struct http_conf {
 	const char *name; /* of the server, for messages; copied */
 	unsigned connections; /* at once; further requests wait for one */
-	unsigned connect_timeout_s;
-	unsigned timeout_s; /* without a byte moving */
+	unsigned connect_ms; /* the most to wait for a connection */
+	unsigned stall_ms; /* the most to wait for the next byte; 0: for ever */
 	/* PEM file of those who may vouch for the server; copied.  NULL: the
 	   system's. */
 	const char *ca_file;
+	/* PEM files of a certificate of ours and its key; copied; or NULL. */
+	const char *client_cert, *client_key;
+	/* Bytes of bodies a second, of all connections together; 0: no limit. */
+	uint64_t upload_rate, download_rate;
 };
 
 /* 0 or -ENOMEM. */
@@ -55,14 +59,15 @@ struct http_request {
 	 * bytes went out is -EAGAIN, not a silent second try.
 	 */
 	int once;
+	int slow; /* the answer may take twice as long as others */
 	http_sink_fn *sink;
 	void *sink_arg;
 };
 
 /*
  * 0 if the server answered, whatever its status: the caller clears `out`
- * with http_answer_clear().  -EAGAIN with the cause: not reached, timed out,
- * broken off.  -EINTR; -EIO: not HTTP, a certificate that does not check.  Or
+ * with http_answer_clear().  -EAGAIN with the cause: not reached, timed out
+ * (as above, or call->deadline is over), broken off.  -EINTR; -EIO: not HTTP, a certificate that does not check.  Or
  * what the sink or the source returned.  `call->error` has the line.
  *
  * A sink or source must not wait for another request to the same server: all

@@ -16,6 +16,7 @@ struct listing {
 	store_list_fn *fn;
 	void *fn_arg;
 	unsigned given;
+	unsigned version; /* of ListObjects; 0, not known, is 2 */
 	char *token; /* of the page to come; NULL: go by `after` */
 	char after[STORE_KEY_MAX + 8];
 	int last_is_prefix;
@@ -35,7 +36,8 @@ static int page_fetch(struct listing *l, struct result_list *page)
 	if (what->max != 0 && what->max - l->given < want)
 		want = what->max - l->given;
 	(void)snprintf(max, sizeof(max), "%u", want);
-	s3_query(&req, "list-type", "2");
+	if (l->version != 1)
+		s3_query(&req, "list-type", "2");
 	s3_query(&req, "encoding-type", "url");
 	s3_query(&req, "max-keys", max);
 	s3_query(&req, "prefix", what->prefix);
@@ -44,7 +46,8 @@ static int page_fetch(struct listing *l, struct result_list *page)
 	if (l->token != NULL)
 		s3_query(&req, "continuation-token", l->token);
 	else if (l->after[0] != '\0')
-		s3_query(&req, "start-after", l->after);
+		s3_query(&req, l->version != 1 ? "start-after" : "marker",
+			 l->after);
 	rc = s3_send(l->s, &req, l->call, &answer);
 	if (rc != 0)
 		return rc;
@@ -97,7 +100,8 @@ static int is_full(const struct listing *l)
 /* What comes behind this page; -EIO for a token that leads nowhere. */
 static int token_take(struct listing *l, struct result_list *page)
 {
-	if (page->token_is_lost && page->len > 0 && l->last[0] != '\0') {
+	if ((page->token_is_lost || l->version == 1) && page->len > 0 &&
+	    l->last[0] != '\0') {
 		(void)snprintf(l->after, sizeof(l->after), "%s%s", l->last,
 			       l->last_is_prefix ? LAST_CHAR : "");
 		free(l->token);
@@ -130,6 +134,7 @@ int s3_list(struct store *store, const struct store_list *what,
 	if (l == NULL)
 		return store_fail(call, -ENOMEM, "out of memory");
 	l->s = s3_of(store);
+	l->version = s3_caps(l->s).list_version;
 	l->what = what;
 	l->call = call;
 	l->fn = fn;

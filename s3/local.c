@@ -240,7 +240,7 @@ static int local_probe(struct store *s, const char *prefix,
 static void local_caps(struct store *s, struct store_caps *out)
 {
 	(void)s;
-	*out = (struct store_caps){ 1, 1, 1, 1, 1, 1, 1, 1 };
+	*out = (struct store_caps)STORE_CAPS_ALL;
 }
 
 static void local_count(struct store *s, struct store_counters *out)

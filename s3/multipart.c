@@ -4,31 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "s3/backoff.h"
-#include "s3/client_private.h"
 #include "s3/error.h"
-#include "s3/outcome.h"
-#include "s3/xml.h"
+#include "s3/upload_private.h"
 
 #define THREADS_MAX 4 /* parts at once; each is hashed, then sent */
 #define MIB         ((uint64_t)1 << 20)
-
-struct upload {
-	struct s3 *s;
-	const char *key;
-	const struct store_source *src;
-	const struct store_head *head;
-	const struct store_call *call;
-	char id[RESULT_UPLOAD_ID_MAX];
-	uint64_t part_size;
-	unsigned parts;
-
-	pthread_mutex_t mutex; /* all below, and the caller's `cancel` */
-	unsigned next; /* part to send, from 0 */
-	int rc; /* the first error, which ends the others */
-	struct store_error error;
-	char (*etags)[STORE_ETAG_MAX];
-};
 
 /* Several threads ask; the caller's function is used to one. */
 static int upload_cancelled(void *arg)
@@ -42,53 +22,48 @@ static int upload_cancelled(void *arg)
 	return cancelled;
 }
 
-/* One part, one attempt. */
 static int part_send(struct upload *u, unsigned part,
 		     const struct store_call *call)
 {
 	struct s3 *s = u->s;
-	uint64_t off = part * u->part_size;
-	uint64_t left = u->src->len - off;
 	struct s3_request req = { .method = "PUT",
 				  .key = u->key,
 				  .counter = &s->count.part,
 				  .body = u->src,
-				  .body_off = off,
-				  .body_len = left < u->part_size
-						      ? left
-						      : u->part_size };
+				  .body_off = upload_part_off(u, part),
+				  .body_len = upload_part_len(u, part) };
+	struct s3_digests digests;
 	struct s3_answer answer;
 	struct store_stat st;
-	char sha[DIGEST_HEX];
 	char number[16];
 	int rc;
 
-	rc = s3_hash(sha, u->src, off, req.body_len, call);
+	rc = s3_hash(s, &digests, u->src, req.body_off, req.body_len, call);
 	if (rc != 0)
 		return rc;
 	(void)snprintf(number, sizeof(number), "%u", part + 1);
-	req.body_sha256 = sha;
+	req.body_sha256 = digests.sha256;
 	s3_query(&req, "partNumber", number);
 	s3_query(&req, "uploadId", u->id);
+	s3_object_headers(s, &req, S3_TOUCHES);
 	rc = s3_send(s, &req, call, &answer);
 	if (rc != 0)
 		return rc;
+	rc = s3_hidden_error(s, &req, &answer, call);
 	s3_stat_parse(&st, &answer.http);
-	if (st.etag[0] == '\0')
+	if (rc == 0 && st.etag[0] == '\0')
 		rc = store_fail(call, -EIO,
 				"a part of \"%.80s\" at %.80s got no ETag",
 				u->key, s->name);
-	else
+	if (rc == 0 && s3_is_damaged(&digests, st.etag))
+		rc = s3_again(call, EIO,
+			      "part %u of \"%.80s\" was damaged on its way to "
+			      "%.80s",
+			      part + 1, u->key, s->name);
+	if (rc == 0)
 		memcpy(u->etags[part], st.etag, sizeof(st.etag));
 	s3_answer_clear(&answer);
 	return rc;
-}
-
-static void count_retry(struct s3 *s)
-{
-	pthread_mutex_lock(&s->mutex);
-	s->count.retries++;
-	pthread_mutex_unlock(&s->mutex);
 }
 
 /*
@@ -96,19 +71,17 @@ static void count_retry(struct s3 *s)
  * the whole upload over.
  */
 static int part_send_again(struct upload *u, unsigned part,
-			   const struct store_call *call)
+			   struct store_call *call)
 {
+	struct deadline deadline;
 	unsigned attempt;
 	int rc;
 
+	s3_deadline(u->s, &deadline, call);
 	for (attempt = 1;; attempt++) {
-		rc = part_send(u, part, call);
-		if (rc != -EAGAIN || attempt > u->s->retries)
+		rc = u->send(u, part, call);
+		if (rc != -EAGAIN || !s3_again_later(u->s, attempt, call, &rc))
 			return rc;
-		rc = backoff_wait(attempt, call->error, call);
-		if (rc != 0)
-			return rc;
-		count_retry(u->s);
 	}
 }
 
@@ -116,19 +89,22 @@ static void *send_parts(void *arg)
 {
 	struct upload *u = arg;
 	struct store_error error = { 0 };
-	struct store_call call = { .cancel = upload_cancelled,
-				   .cancel_arg = u,
-				   .error = &error };
 	unsigned part;
 	int rc = 0;
 
 	while (rc == 0) {
+		struct store_call call = { .cancel = upload_cancelled,
+					   .cancel_arg = u,
+					   .error = &error,
+					   .deadline = u->call->deadline };
+
 		pthread_mutex_lock(&u->mutex);
 		part = u->rc == 0 && u->next < u->parts ? u->next++ : u->parts;
 		pthread_mutex_unlock(&u->mutex);
 		if (part == u->parts)
 			break;
 		rc = part_send_again(u, part, &call);
+		uploads_alive(u->s->uploads);
 	}
 	if (rc != 0) {
 		pthread_mutex_lock(&u->mutex);
@@ -176,6 +152,7 @@ static int upload_begin(struct upload *u)
 	req.body = &nothing;
 	s3_query(&req, "uploads", "");
 	s3_describe(&req, u->head);
+	s3_object_headers(u->s, &req, S3_CREATES);
 	rc = s3_send(u->s, &req, &plain, &answer);
 	if (rc != 0)
 		return rc;
@@ -186,196 +163,87 @@ static int upload_begin(struct upload *u)
 	return rc;
 }
 
+#define ABORT_MS 5000 /* of the caller's time, who has an error to hear of */
+
 /* Parts that nobody completes cost money: tried twice, whatever happened. */
-static void upload_abort(struct upload *u)
+static int upload_abort(struct upload *u)
 {
-	struct s3_request req = { .method = "DELETE",
-				  .key = u->key,
-				  .counter = &u->s->count.remove };
-	struct s3_answer answer;
+	struct deadline deadline;
+	struct store_call call = { .deadline = &deadline };
 	int rc = -EAGAIN;
 	int i;
 
-	s3_query(&req, "uploadId", u->id);
+	deadline_init(&deadline, ABORT_MS, NULL);
 	for (i = 0; i < 2 && rc == -EAGAIN; i++)
-		rc = s3_send(u->s, &req, &store_call_none, &answer);
-	if (rc == 0)
-		s3_answer_clear(&answer);
-}
-
-/* The list of parts that Complete wants. */
-static int make_list(struct upload *u, struct bytes *xml)
-{
-	unsigned i;
-	int rc = bytes_append_str(xml, "<CompleteMultipartUpload>");
-
-	for (i = 0; i < u->parts && rc == 0; i++) {
-		rc = bytes_printf(xml,
-				  "<Part><PartNumber>%u</PartNumber>"
-				  "<ETag>&quot;",
-				  i + 1);
-		if (rc == 0)
-			rc = xml_escape(xml, u->etags[i]);
-		if (rc == 0)
-			rc = bytes_append_str(xml, "&quot;</ETag></Part>");
-	}
-	if (rc == 0)
-		rc = bytes_append_str(xml, "</CompleteMultipartUpload>");
+		rc = s3_upload_abort(u->s, u->key, u->id, &call);
 	return rc;
 }
 
-static int list_read(void *arg, void *buf, size_t len, uint64_t off)
+int s3_upload_abort(struct s3 *s, const char *key, const char *id,
+		    const struct store_call *call)
 {
-	const struct bytes *xml = arg;
-
-	memcpy(buf, xml->data + off, len);
-	return 0;
-}
-
-static int complete_once(struct upload *u, const struct s3_request *req,
-			 char etag[STORE_ETAG_MAX])
-{
+	struct s3_request req = { .method = "DELETE",
+				  .key = key,
+				  .counter = &s->count.remove };
 	struct s3_answer answer;
 	int rc;
 
-	rc = s3_send(u->s, req, u->call, &answer);
-	if (rc != 0)
-		return rc;
-	rc = result_etag(etag, "CompleteMultipartUploadResult",
-			 answer.body.data, answer.body.len);
-	if (rc != 0)
-		rc = s3_refused_late(u->s, req, &answer, u->call);
-	s3_answer_clear(&answer);
-	return rc;
-}
-
-/*
- * The ETag where Complete's answer had none: the object's, if what is there
- * is ours and not by now somebody else's; else it stays "".
- */
-static void etag_find(struct upload *u, struct store_stat *out)
-{
-	const struct meta *meta = u->head != NULL ? u->head->meta : NULL;
-	struct store_call plain = s3_unconditional(u->call);
-	struct store_stat st;
-
-	if (meta != NULL && meta->len > 0) {
-		/* No is an answer as well. */
-		(void)outcome_is_ours(&u->s->store, u->key, u->src->len, meta,
-				      &plain, out);
-		return;
-	}
-	plain.error = NULL;
-	if (s3_head(&u->s->store, u->key, &plain, &st) == 0 &&
-	    st.len == u->src->len)
-		memcpy(out->etag, st.etag, sizeof(out->etag));
-}
-
-/*
- * Complete, repeated by itself: the parts are there.  Once an answer was lost,
- * a refusal may mean that the upload had been completed by then.
- */
-static int complete_again(struct upload *u, const struct s3_request *req,
-			  struct store_stat *out)
-{
-	const struct store_error *error = u->call->error;
-	char etag[STORE_ETAG_MAX];
-	unsigned attempt;
-	int rc;
-
-	for (attempt = 1;; attempt++) {
-		rc = complete_once(u, req, etag);
-		if (rc == 0) {
-			out->len = u->src->len;
-			memcpy(out->etag, etag, sizeof(out->etag));
-			if (etag[0] == '\0')
-				etag_find(u, out);
-			return 0;
-		}
-		/* Somebody else's write came between: all over again. */
-		if (rc != -EAGAIN || error->http_status == 409 ||
-		    attempt > u->s->retries)
-			break;
-		rc = backoff_wait(attempt, error, u->call);
-		if (rc != 0)
-			return rc;
-		count_retry(u->s);
-	}
-	if (attempt > 1 && rc != -EAGAIN &&
-	    outcome_is_ours(&u->s->store, u->key, u->src->len,
-			    u->head != NULL ? u->head->meta : NULL, u->call,
-			    out))
-		return 0;
-	/* The upload is gone, which is not what -ENOENT says of a bucket. */
-	if (strcmp(error->code, "NoSuchUpload") == 0)
-		return s3_again(u->call, EIO,
-				"the upload of \"%.80s\" in parts was lost by "
-				"%.80s",
-				u->key, u->s->name);
-	return rc;
-}
-
-static int upload_complete(struct upload *u, struct store_stat *out)
-{
-	struct s3 *s = u->s;
-	struct store_caps caps = s3_caps(s);
-	struct s3_conditions how = s3_conditions(
-		s, u->call, caps.complete_if_match, caps.complete_if_absent);
-	struct bytes xml = BYTES_INIT;
-	struct store_source body = { 0, list_read, &xml };
-	struct s3_request req = { .method = "POST",
-				  .key = u->key,
-				  .counter = &s->count.put,
-				  .body = &body,
-				  .once = 1 };
-	char etag[STORE_ETAG_MAX + 2];
-	char sha[DIGEST_HEX];
-	int rc;
-
-	rc = make_list(u, &xml);
-	if (rc != 0)
-		goto clear_xml;
-	body.len = xml.len;
-	req.body_len = xml.len;
-	rc = s3_hash(sha, &body, 0, body.len, u->call);
-	if (rc != 0)
-		goto clear_xml;
-	req.body_sha256 = sha;
-	s3_query(&req, "uploadId", u->id);
-	s3_header(&req, "content-type", "application/xml");
-	if (how.send && u->call->if_match != NULL) {
-		s3_etag_header(s, etag, u->call->if_match, 1);
-		s3_header(&req, "if-match", etag);
-	}
-	if (how.send && u->call->if_absent)
-		s3_header(&req, "if-none-match", "*");
-	if (how.guard)
-		rc = s3_guard(s, u->key, u->call->if_match, u->call->if_absent,
-			      u->call);
+	s3_query(&req, "uploadId", id);
+	rc = s3_send(s, &req, call, &answer);
 	if (rc == 0)
-		rc = complete_again(u, &req, out);
-clear_xml:
-	bytes_clear(&xml);
+		s3_answer_clear(&answer);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int upload_run(struct upload *u, struct store_stat *out)
+{
+	struct store_stat st = { 0 };
+	int rc;
+
+	u->parts = (unsigned)((u->len + u->part_size - 1) / u->part_size);
+	if (u->parts == 0)
+		u->parts = 1;
+	u->etags = calloc(u->parts, sizeof(*u->etags));
+	if (u->etags == NULL || pthread_mutex_init(&u->mutex, NULL) != 0) {
+		rc = store_fail(u->call, -ENOMEM, "out of memory");
+		goto free_etags;
+	}
+	rc = upload_begin(u);
+	if (rc != 0)
+		goto destroy_mutex;
+	uploads_begin(u->s->uploads, u);
+	rc = send_all(u);
+	/* An upload that is begun again has to get further than this one. */
+	if (rc == 0)
+		deadline_reach(u->call->deadline, u->len, 0);
+	if (rc == 0)
+		rc = upload_complete(u, &st);
+	uploads_end(u->s->uploads, u, rc == 0 || upload_abort(u) == 0);
+	if (rc == 0 && out != NULL) {
+		out->len = st.len;
+		memcpy(out->etag, st.etag, sizeof(out->etag));
+	}
+destroy_mutex:
+	pthread_mutex_destroy(&u->mutex);
+free_etags:
+	free(u->etags);
 	return rc;
 }
 
 /* The smallest parts that are enough, in whole MiB beyond what was asked. */
-static int parts_plan(struct upload *u)
+static int plan(struct upload *u, uint64_t wanted)
 {
-	uint64_t least = (u->src->len + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
+	uint64_t least = (u->len + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
 
-	u->part_size = u->s->part_size;
+	u->part_size = wanted;
 	if (u->part_size < least)
 		u->part_size = (least + MIB - 1) / MIB * MIB;
 	if (u->part_size > S3_PUT_MAX)
 		return store_fail(u->call, -EFBIG,
 				  "\"%.80s\" of %llu bytes does not fit into "
 				  "%d parts",
-				  u->key, (unsigned long long)u->src->len,
+				  u->key, (unsigned long long)u->len,
 				  S3_PARTS_MAX);
-	u->parts = (unsigned)((u->src->len + u->part_size - 1) / u->part_size);
-	if (u->parts == 0)
-		u->parts = 1;
 	return 0;
 }
 
@@ -385,45 +253,98 @@ int s3_put_parts(struct s3 *s, const char *key, const struct store_source *src,
 {
 	struct store_error error = { 0 };
 	struct store_call own = *call;
-	struct store_stat st = { 0 };
-	struct upload *u;
+	struct upload u = { .s = s,
+			    .key = key,
+			    .len = src->len,
+			    .head = head,
+			    .call = &own,
+			    .send = part_send,
+			    .src = src };
 	int rc;
 
 	own.error = &error;
-	u = calloc(1, sizeof(*u));
-	if (u == NULL)
-		return store_fail(call, -ENOMEM, "out of memory");
-	u->s = s;
-	u->key = key;
-	u->src = src;
-	u->head = head;
-	u->call = &own;
-	rc = parts_plan(u);
-	if (rc != 0)
-		goto free_upload;
-	u->etags = calloc((size_t)u->parts + 1, sizeof(*u->etags));
-	if (u->etags == NULL || pthread_mutex_init(&u->mutex, NULL) != 0) {
-		rc = store_fail(&own, -ENOMEM, "out of memory");
-		goto free_etags;
-	}
-	rc = upload_begin(u);
-	if (rc != 0)
-		goto destroy_mutex;
-	rc = send_all(u);
+	rc = plan(&u, s->part_size);
 	if (rc == 0)
-		rc = upload_complete(u, &st);
+		rc = upload_run(&u, out);
+	if (rc != 0 && call->error != NULL)
+		*call->error = error;
+	return rc;
+}
+
+/* One part, copied by the server; of the version that was looked at. */
+static int part_copy(struct upload *u, unsigned part,
+		     const struct store_call *call)
+{
+	struct s3 *s = u->s;
+	struct s3_request req = { .method = "PUT",
+				  .key = u->key,
+				  .counter = &s->count.copy,
+				  .slow = 1 };
+	struct bytes source = BYTES_INIT;
+	uint64_t off = upload_part_off(u, part);
+	char etag[STORE_ETAG_MAX + 2];
+	struct s3_answer answer;
+	char number[16];
+	char range[64];
+	int rc;
+
+	rc = s3_copy_source(s, u->from, &source);
 	if (rc != 0)
-		upload_abort(u);
-	if (rc == 0 && out != NULL) {
-		out->len = st.len;
-		memcpy(out->etag, st.etag, sizeof(out->etag));
-	}
-destroy_mutex:
-	pthread_mutex_destroy(&u->mutex);
-free_etags:
-	free(u->etags);
-free_upload:
-	free(u);
+		goto clear_source;
+	(void)snprintf(number, sizeof(number), "%u", part + 1);
+	(void)snprintf(
+		range, sizeof(range), "bytes=%llu-%llu",
+		(unsigned long long)off,
+		(unsigned long long)(off + upload_part_len(u, part) - 1));
+	s3_query(&req, "partNumber", number);
+	s3_query(&req, "uploadId", u->id);
+	s3_header(&req, "x-amz-copy-source", (char *)source.data);
+	s3_header(&req, "x-amz-copy-source-range", range);
+	s3_etag_header(s, etag, u->from_etag, 0);
+	s3_header(&req, "x-amz-copy-source-if-match", etag);
+	s3_object_headers(s, &req, S3_TOUCHES | S3_COPIES);
+	rc = s3_send(s, &req, call, &answer);
+	if (rc != 0)
+		goto clear_source;
+	rc = result_etag(u->etags[part], "CopyPartResult", answer.body.data,
+			 answer.body.len);
+	if (rc != 0)
+		rc = s3_refused_late(s, &req, &answer, call);
+	s3_answer_clear(&answer);
+clear_source:
+	bytes_clear(&source);
+	return rc;
+}
+
+/* Parts as large as they may be, but so that several go side by side. */
+#define COPY_PART ((uint64_t)256 << 20)
+
+int s3_copy_parts(struct s3 *s, const char *from, const char *to,
+		  const struct store_head *head,
+		  const struct store_stat *source,
+		  const struct store_call *call, struct store_stat *out)
+{
+	struct store_call own = *call;
+	struct store_head kept = { .content_type = source->content_type,
+				   .content_encoding = source->content_encoding,
+				   .meta = &source->meta };
+	struct store_error error = { 0 };
+	struct upload u = { .s = s,
+			    .key = to,
+			    .len = source->len,
+			    .head = head != NULL ? head : &kept,
+			    .call = &own,
+			    .send = part_copy,
+			    .from = from,
+			    .from_etag = source->etag };
+	int rc;
+
+	/* What is asked of the source is asked of each part. */
+	own.if_match = NULL;
+	own.error = &error;
+	rc = plan(&u, s->copy_max < COPY_PART ? s->copy_max : COPY_PART);
+	if (rc == 0)
+		rc = upload_run(&u, out);
 	if (rc != 0 && call->error != NULL)
 		*call->error = error;
 	return rc;

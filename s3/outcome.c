@@ -17,7 +17,8 @@ int outcome_is_ours(struct store *s, const char *key, uint64_t len,
 {
 	/* No conditions, and no line: the caller has one already. */
 	struct store_call plain = { .cancel = call->cancel,
-				    .cancel_arg = call->cancel_arg };
+				    .cancel_arg = call->cancel_arg,
+				    .deadline = call->deadline };
 	struct store_stat st;
 
 	if (meta == NULL || meta->len == 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "crypto/aead.h"
 #include "s3/client_private.h"
@@ -23,6 +24,7 @@ struct probe {
 	struct store_caps caps;
 	int etag_bare;
 	char etag[STORE_ETAG_MAX]; /* of the object as it is */
+	char md5[2 * DIGEST_MD5_LEN + 1]; /* of its bytes; "" if we have none */
 };
 
 /* A few bytes, which differ each time so that the ETag does. */
@@ -68,32 +70,57 @@ static const char *quoted(const struct probe *p, char out[STORE_ETAG_MAX + 2],
 	return out;
 }
 
+/* Sent with an object, to be found with it again. */
+#define META_NAME  "dg-probe"
+#define META_VALUE "kept%20as%20it%20is"
+
+static int new_body(struct probe *p, struct content *content,
+		    struct store_source *src, struct s3_digests *sent)
+{
+	uint8_t md5[DIGEST_MD5_LEN];
+	int rc;
+
+	rc = content_fill(content);
+	if (rc != 0)
+		return store_fail(&p->call, rc, "no random bytes");
+	*src = (struct store_source){ strlen(content->text), content_read,
+				      content };
+	p->md5[0] = '\0';
+	if (digest_md5(content->text, src->len, md5) == 0)
+		hex_encode(p->md5, md5, sizeof(md5));
+	return s3_hash(p->s, sent, src, 0, src->len, &p->call);
+}
+
 /*
- * A PUT of new content with a header (or none, NULL).  0 where it was done,
- * 1 where it was refused, else an error.
+ * A PUT of new content, with its SHA-256 or as if it had another, and with a
+ * header (or none, NULL).  0 where it was done, 1 where it was refused, else an
+ * error.
  */
-static int try_put(struct probe *p, const char *header, const char *value)
+static int put_as(struct probe *p, const char *sha256, const char *header,
+		  const char *value)
 {
 	struct content content;
-	struct store_source src = { 0, content_read, &content };
+	struct store_source src;
+	struct meta meta = { .len = 0 };
+	const struct store_head head = { .meta = &meta };
 	struct s3_request req = { .method = "PUT",
 				  .key = p->key,
 				  .counter = &p->s->count.put,
 				  .body = &src };
+	struct s3_digests sent;
 	struct s3_answer answer;
 	struct store_stat st;
-	char sha[DIGEST_HEX];
 	int rc;
 
-	rc = content_fill(&content);
-	if (rc != 0)
-		return store_fail(&p->call, rc, "no random bytes");
-	src.len = strlen(content.text);
-	req.body_len = src.len;
-	rc = s3_hash(sha, &src, 0, src.len, &p->call);
+	rc = new_body(p, &content, &src, &sent);
+	if (rc == 0)
+		rc = meta_set(&meta, META_NAME, META_VALUE);
 	if (rc != 0)
 		return rc;
-	req.body_sha256 = sha;
+	req.body_len = src.len;
+	req.body_sha256 = sha256 != NULL ? sha256 : sent.sha256;
+	s3_describe(&req, &head);
+	s3_object_headers(p->s, &req, S3_CREATES);
 	if (header != NULL)
 		s3_header(&req, header, value);
 	rc = s3_send(p->s, &req, &p->call, &answer);
@@ -103,6 +130,11 @@ static int try_put(struct probe *p, const char *header, const char *value)
 	memcpy(p->etag, st.etag, sizeof(p->etag));
 	s3_answer_clear(&answer);
 	return 0;
+}
+
+static int try_put(struct probe *p, const char *header, const char *value)
+{
+	return put_as(p, NULL, header, value);
 }
 
 /* A copy onto `to` with a header.  As try_put(). */
@@ -117,15 +149,12 @@ static int try_copy(struct probe *p, const char *to, const char *header,
 	char etag[STORE_ETAG_MAX];
 	int rc;
 
-	rc = bytes_printf(&source, "/%s/", p->s->bucket);
-	if (rc == 0)
-		rc = sigv4_encode(&source, p->key, strlen(p->key), 1);
-	if (rc == 0)
-		rc = bytes_append(&source, "", 1);
+	rc = s3_copy_source(p->s, p->key, &source);
 	if (rc != 0)
 		goto clear_source;
 	s3_header(&req, "x-amz-copy-source", (char *)source.data);
 	s3_header(&req, header, value);
+	s3_object_headers(p->s, &req, S3_CREATES | S3_COPIES);
 	rc = s3_send(p->s, &req, &p->call, &answer);
 	if (rc != 0) {
 		rc = is_refusal(p, rc) ? 1 : rc;
@@ -137,6 +166,8 @@ static int try_copy(struct probe *p, const char *to, const char *header,
 		rc = s3_refused_late(p->s, &req, &answer, &p->call);
 	s3_answer_clear(&answer);
 	rc = rc != 0 && is_refusal(p, rc) ? 1 : rc;
+	if (rc == 0)
+		p->caps.copies = 1;
 clear_source:
 	bytes_clear(&source);
 	return rc;
@@ -165,15 +196,15 @@ static int try_remove(struct probe *p, const char *value)
 static int try_parts(struct probe *p, const char *if_match, int if_absent)
 {
 	struct content content;
-	struct store_source src = { 0, content_read, &content };
+	struct store_source src;
 	struct store_call call = p->call;
+	struct s3_digests sent;
 	struct store_stat st;
 	int rc;
 
-	rc = content_fill(&content);
+	rc = new_body(p, &content, &src, &sent);
 	if (rc != 0)
-		return store_fail(&p->call, rc, "no random bytes");
-	src.len = strlen(content.text);
+		return rc;
 	call.if_match = if_match;
 	call.if_absent = if_absent;
 	rc = s3_put_parts(p->s, p->key, &src, NULL, &call, &st);
@@ -227,6 +258,38 @@ static int probe_put(struct probe *p)
 	if (!p->caps.put_if_match)
 		p->etag_bare = 0;
 	return rc < 0 ? rc : 0;
+}
+
+/*
+ * Is a body looked at, when it arrives, for the SHA-256 that is signed for it?
+ * Unsigned, nobody promises it.
+ */
+static int probe_digests(struct probe *p)
+{
+	char wrong[DIGEST_HEX];
+	int rc = 0;
+
+	memset(wrong, 'a', sizeof(wrong) - 1);
+	wrong[sizeof(wrong) - 1] = '\0';
+	p->caps.etag_md5 =
+		p->md5[0] != '\0' && strcasecmp(p->md5, p->etag) == 0;
+	rc = put_as(p, wrong, NULL, NULL);
+	/* XAmzContentSHA256Mismatch: what happens to real ones is repeated. */
+	p->caps.checks_sha256 = rc == 1 || rc == -EAGAIN;
+	return rc == 1 || rc == -EAGAIN ? 0 : rc;
+}
+
+static int probe_metadata(struct probe *p)
+{
+	char value[META_VALUE_MAX];
+	struct store_stat st;
+	int rc = s3_head(&p->s->store, p->key, &p->call, &st);
+
+	if (rc == 0)
+		p->caps.keeps_metadata = meta_get(&st.meta, META_NAME, value,
+						  sizeof(value)) == 0 &&
+					 strcmp(value, META_VALUE) == 0;
+	return rc;
 }
 
 static int probe_copy(struct probe *p)
@@ -341,7 +404,12 @@ int s3_probe(struct store *store, const char *prefix,
 				 prefix);
 		goto free_probe;
 	}
+	p->caps.list_version = s3_caps(p->s).list_version;
 	rc = probe_put(p);
+	if (rc == 0)
+		rc = probe_metadata(p);
+	if (rc == 0)
+		rc = probe_digests(p);
 	if (rc == 0)
 		rc = probe_copy(p);
 	if (rc == 0)

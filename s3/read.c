@@ -74,6 +74,7 @@ int s3_head(struct store *store, const char *key, const struct store_call *call,
 		s3_etag_header(s, etag, call->if_match, 0);
 		s3_header(&req, "if-match", etag);
 	}
+	s3_object_headers(s, &req, S3_TOUCHES);
 	rc = s3_send(s, &req, call, &answer);
 	if (rc != 0)
 		return rc;
@@ -211,6 +212,7 @@ int s3_get(struct store *store, const char *key, uint64_t off, uint64_t len,
 		s3_etag_header(s, etag, own.if_match, 0);
 		s3_header(&req, "if-match", etag);
 	}
+	s3_object_headers(s, &req, S3_TOUCHES);
 	rc = s3_send(s, &req, &own, &answer);
 	if (d.sink_rc != 0)
 		rc = d.sink_rc;

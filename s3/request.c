@@ -15,7 +15,7 @@
 	"27ae41e4649b934ca495991b7852b855"
 #define BODY_MAX     ((size_t)16 << 20) /* a page of a listing is 3 MB at most */
 #define META_PAIRS   256
-#define PAIRS_ALL    (S3_PAIRS_MAX + META_PAIRS + 4)
+#define PAIRS_ALL    (S3_PAIRS_MAX + META_PAIRS + 6)
 #define LEARN_MAX    3 /* region, clock, and the request itself */
 #define SKEW_SUSPECT 600 /* s; servers refuse from 900 */
 
@@ -209,6 +209,8 @@ static int make_headers(struct attempt *a, long skew_s)
 		rc = add_meta(a);
 	if (rc == 0)
 		rc = add_header(a, "host", (char *)a->host.data);
+	if (rc == 0 && a->s->requester_pays)
+		rc = add_header(a, "x-amz-request-payer", "requester");
 	if (rc != 0 || !a->is_signed)
 		return rc;
 	rc = sigv4_date(a->date, time(NULL) + skew_s);
@@ -263,6 +265,7 @@ static int attempt_send(struct attempt *a, struct http_answer *out)
 				     .body_off = req->body_off,
 				     .body_len = req->body_len,
 				     .once = req->once,
+				     .slow = req->slow,
 				     .sink = on_body,
 				     .sink_arg = a };
 	int rc;

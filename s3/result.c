@@ -212,6 +212,8 @@ static int on_list(void *arg, const char *path, const char *text)
 		return list_add(p);
 	if (strcmp(path, "EncodingType") == 0)
 		p->is_encoded = strcmp(text, "url") == 0;
+	if (strcmp(path, "KeyCount") == 0)
+		p->list->has_count = 1;
 	if (strcmp(path, "IsTruncated") == 0)
 		p->list->is_truncated = strcmp(text, "true") == 0;
 	if (strcmp(path, "NextContinuationToken") == 0 && *text != '\0') {

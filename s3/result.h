@@ -44,6 +44,7 @@ struct result_list {
 	size_t len, cap;
 	int is_truncated;
 	char *token; /* for the next page, or NULL */
+	int has_count; /* "KeyCount", which version 1 has not */
 	int token_is_lost; /* go on behind the last key instead */
 };
 

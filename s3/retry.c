@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "s3/backoff.h"
 #include "s3/client.h"
+#include "s3/deadline.h"
 #include "s3/error.h"
 #include "s3/outcome.h"
 
@@ -13,6 +13,8 @@ struct retry {
 	struct store store; /* first: this is what callers hold */
 	struct store *below;
 	unsigned retries;
+	uint64_t limit_ms;
+	struct retry_budget *budget;
 	void (*on_retry)(void *arg, const char *verb, const char *key,
 			 const struct store_error *why, unsigned attempt);
 	void *on_retry_arg;
@@ -30,7 +32,8 @@ struct tries {
 	struct retry *r;
 	const char *verb, *key;
 	const struct store_call *caller;
-	struct store_call call; /* as given below, with `error` */
+	struct store_call call; /* as given below: `error`, `deadline` */
+	struct deadline deadline;
 	struct store_error error;
 	unsigned attempt; /* since something was last achieved */
 	int lost; /* an answer was: the operation may have taken effect */
@@ -46,6 +49,21 @@ static void tries_init(struct tries *t, struct store *s, const char *verb,
 	t->caller = call != NULL ? call : &store_call_none;
 	t->call = *t->caller;
 	t->call.error = &t->error;
+	t->call.deadline = &t->deadline;
+	deadline_init(&t->deadline, t->r->limit_ms, t->r->budget);
+}
+
+/* What the caller gets of an error that was worth repeating. */
+static int tries_spent(const struct tries *t)
+{
+	int cause = t->error.cause;
+
+	if (cause == 0 || cause == EAGAIN)
+		return -EIO;
+	/* Waited for in vain: that it was not to be reached is in the line. */
+	if (cause == EHOSTUNREACH && deadline_left_ms(&t->deadline) < 1000)
+		return -ETIMEDOUT;
+	return -cause;
 }
 
 /*
@@ -57,22 +75,23 @@ static int tries_again(struct tries *t, int *rc)
 	struct retry *r = t->r;
 	int wait;
 
-	if (*rc != -EAGAIN)
+	if (*rc != -EAGAIN) {
+		if (*rc != -EINTR)
+			retry_budget_success(r->budget); /* an answer */
 		return 0;
+	}
 	t->lost = 1;
 	t->attempt++;
 	if (t->attempt > r->retries) {
-		*rc = t->error.cause != 0 && t->error.cause != EAGAIN
-			      ? -t->error.cause
-			      : -EIO;
+		*rc = tries_spent(t);
 		return 0;
 	}
 	if (r->on_retry != NULL)
 		r->on_retry(r->on_retry_arg, t->verb, t->key, &t->error,
 			    t->attempt);
-	wait = backoff_wait(t->attempt, &t->error, &t->call);
+	wait = deadline_backoff(t->attempt, &t->error, &t->call);
 	if (wait != 0) {
-		*rc = wait;
+		*rc = wait == -ETIMEDOUT ? tries_spent(t) : wait;
 		return 0;
 	}
 	pthread_mutex_lock(&r->mutex);
@@ -123,6 +142,7 @@ struct taken {
 	void *arg;
 	uint64_t done; /* bytes */
 	int rc; /* the sink's own error, whatever its number */
+	struct deadline *deadline;
 };
 
 static int take(void *arg, const void *data, size_t len)
@@ -132,6 +152,8 @@ static int take(void *arg, const void *data, size_t len)
 	k->rc = k->sink(k->arg, data, len);
 	if (k->rc == 0)
 		k->done += len;
+	/* What the sink takes is no time of the server's. */
+	deadline_moved(k->deadline);
 	return k->rc;
 }
 
@@ -156,9 +178,9 @@ static int retry_get(struct store *s, const char *key, uint64_t off,
 		     store_sink_fn *sink, void *sink_arg,
 		     struct store_stat *out)
 {
-	struct taken k = { sink, sink_arg, 0, 0 };
 	char etag[STORE_ETAG_MAX];
 	struct tries t;
+	struct taken k = { sink, sink_arg, 0, 0, &t.deadline };
 	uint64_t before;
 	int rc;
 
@@ -227,7 +249,8 @@ static int copy_is_done(struct tries *t, const char *from, const char *to,
 {
 	struct store *below = t->r->below;
 	struct store_call plain = { .cancel = t->call.cancel,
-				    .cancel_arg = t->call.cancel_arg };
+				    .cancel_arg = t->call.cancel_arg,
+				    .deadline = &t->deadline };
 	struct store_stat source;
 
 	if (below->ops->head(below, from, &plain, &source) != 0)
@@ -280,6 +303,7 @@ struct listed {
 	unsigned given;
 	int rc; /* the function's own */
 	char last[STORE_KEY_MAX + 1]; /* given so far; "" for nothing */
+	struct deadline *deadline;
 };
 
 static int list_entry(void *arg, const char *key, const struct store_stat *st,
@@ -295,6 +319,7 @@ static int list_entry(void *arg, const char *key, const struct store_stat *st,
 	l->rc = l->fn(l->arg, key, st, is_prefix);
 	memcpy(l->last, key, len + 1);
 	l->given++;
+	deadline_moved(l->deadline);
 	return l->rc;
 }
 
@@ -314,6 +339,7 @@ static int retry_list(struct store *s, const struct store_list *what,
 		return store_fail(t.caller, -ENOMEM, "out of memory");
 	l->fn = fn;
 	l->arg = fn_arg;
+	l->deadline = &t.deadline;
 	do {
 		before = l->given;
 		if (l->given > 0)
@@ -372,6 +398,7 @@ static void retry_free(struct store *s)
 	if (s == NULL)
 		return;
 	r->below->ops->free(r->below);
+	retry_budget_free(r->budget);
 	pthread_mutex_destroy(&r->mutex);
 	free(r);
 }
@@ -397,15 +424,22 @@ int s3_retry_new(struct store **out, struct store *below,
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
-	if (pthread_mutex_init(&r->mutex, NULL) != 0) {
-		free(r);
-		return -ENOMEM;
-	}
+	if (retry_budget_new(&r->budget) != 0)
+		goto free_retry;
+	if (pthread_mutex_init(&r->mutex, NULL) != 0)
+		goto free_budget;
 	r->store.ops = &ops;
 	r->below = below;
 	r->retries = conf->retries;
+	r->limit_ms = (uint64_t)conf->timeout_s * 1000;
 	r->on_retry = conf->on_retry;
 	r->on_retry_arg = conf->on_retry_arg;
 	*out = &r->store;
 	return 0;
+
+free_budget:
+	retry_budget_free(r->budget);
+free_retry:
+	free(r);
+	return -ENOMEM;
 }

@@ -61,6 +61,8 @@ struct store_error {
 /* Asked at least once a second while a call waits; non-zero ends the call. */
 typedef int store_cancel_fn(void *arg);
 
+struct deadline;
+
 /* What goes along with any operation.  Zero-initialised it asks for nothing. */
 struct store_call {
 	const char *if_match; /* the ETag that must be there, or NULL */
@@ -68,6 +70,8 @@ struct store_call {
 	store_cancel_fn *cancel; /* or NULL */
 	void *cancel_arg;
 	struct store_error *error; /* or NULL */
+	/* Of the layer that repeats, for those below; others leave it NULL. */
+	struct deadline *deadline;
 };
 
 /*
@@ -112,7 +116,8 @@ struct store_list {
 };
 
 /*
- * What the store keeps of the conditions that we send, as probed or known.  A
+ * What the store is able to do, as probed or known; first of all, what it keeps
+ * of the conditions that we send.  A
  * condition that it does not keep is looked up with a head just before the
  * operation instead, which leaves a window: another writer who comes in between
  * is overwritten.
@@ -124,7 +129,22 @@ struct store_caps {
 	int copy_if_match, copy_if_absent;
 	/* Every write has an ETag of its own, also of the same bytes. */
 	int etag_of_write;
+	int copies, keeps_metadata; /* else the mount can do little */
+	/* What arrives is compared with the SHA-256 that we sign; or its ETag is
+	   an MD5 that we compare; else only its length is looked at. */
+	int checks_sha256, etag_md5;
+	unsigned list_version; /* of ListObjects: 2, or 1; 0: not known */
 };
+
+/* Of a store that is able to do all that is asked of it. */
+#define STORE_CAPS_ALL                                                         \
+	{                                                                      \
+		.put_if_absent = 1, .put_if_match = 1,                         \
+		.complete_if_absent = 1, .complete_if_match = 1,               \
+		.remove_if_match = 1, .copy_if_match = 1, .copy_if_absent = 1, \
+		.etag_of_write = 1, .copies = 1, .keeps_metadata = 1,          \
+		.checks_sha256 = 1, .list_version = 2                          \
+	}
 
 /* Requests by kind, counted at the wire: a retry counts again. */
 struct store_counters {

@@ -1,54 +1,9 @@
 /* put, copy and remove over S3. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "s3/client_private.h"
 #include "s3/error.h"
-
-#define STEP ((size_t)256 << 10) /* bytes hashed between looks at `cancel` */
-
-int s3_hash(char out[DIGEST_HEX], const struct store_source *src, uint64_t off,
-	    uint64_t len, const struct store_call *call)
-{
-	uint8_t result[DIGEST_LEN];
-	struct digest *digest;
-	uint64_t done = 0;
-	uint8_t *buf;
-	int rc = 0;
-
-	digest = digest_new();
-	if (digest == NULL)
-		return store_fail(call, -ENOMEM, "out of memory");
-	buf = malloc(STEP);
-	if (buf == NULL) {
-		rc = store_fail(call, -ENOMEM, "out of memory");
-		goto free_digest;
-	}
-	while (rc == 0 && done < len) {
-		size_t n = len - done < STEP ? (size_t)(len - done) : STEP;
-
-		if (store_cancelled(call)) {
-			rc = store_fail(call, -EINTR, "interrupted");
-			break;
-		}
-		rc = src->read(src->arg, buf, n, off + done);
-		if (rc == 0)
-			rc = digest_update(digest, buf, n);
-		done += n;
-	}
-	if (rc == 0)
-		rc = digest_final(digest, result);
-	if (rc == 0)
-		hex_encode(out, result, sizeof(result));
-	/* It was the user's data. */
-	bytes_wipe(buf, STEP);
-	free(buf);
-free_digest:
-	digest_free(digest);
-	return rc;
-}
 
 /* Does Complete keep all that this call asks for? */
 static int parts_keep_conditions(struct s3 *s, const struct store_call *call)
@@ -57,6 +12,49 @@ static int parts_keep_conditions(struct s3 *s, const struct store_call *call)
 
 	return (call->if_match == NULL || caps.complete_if_match) &&
 	       (!call->if_absent || caps.complete_if_absent);
+}
+
+/* What comes behind a PUT that was answered with success. */
+static int put_check(struct s3 *s, const struct s3_request *req,
+		     const struct s3_digests *sent,
+		     const struct s3_answer *answer,
+		     const struct store_stat *st, const struct store_call *call)
+{
+	struct store_caps caps = s3_caps(s);
+	int rc = s3_hidden_error(s, req, answer, call);
+
+	if (rc != 0 || caps.checks_sha256 || !s3_is_probed(s))
+		return rc;
+	if (s3_is_damaged(sent, st->etag))
+		return store_fail(call, -EIO,
+				  "\"%.80s\" was damaged on its way to %.80s",
+				  req->key, s->name);
+	return sent->md5[0] != '\0'
+		       ? 0
+		       : s3_stored_check(s, req->key, req->body_len, st->etag,
+					 call);
+}
+
+static int put_send(struct s3 *s, struct s3_request *req,
+		    const struct s3_digests *sent,
+		    const struct store_call *call, struct store_stat *out)
+{
+	struct s3_answer answer;
+	struct store_stat st;
+	int rc;
+
+	rc = s3_send(s, req, call, &answer);
+	if (rc != 0)
+		return rc;
+	s3_stat_parse(&st, &answer.http);
+	rc = put_check(s, req, sent, &answer, &st, call);
+	if (rc == 0 && out != NULL) {
+		out->len = req->body_len;
+		memcpy(out->etag, st.etag, sizeof(out->etag));
+		out->date_s = st.date_s;
+	}
+	s3_answer_clear(&answer);
+	return rc;
 }
 
 static int put_once(struct s3 *s, const char *key,
@@ -73,16 +71,15 @@ static int put_once(struct s3 *s, const char *key,
 				  .body = src,
 				  .body_len = src->len };
 	char etag[STORE_ETAG_MAX + 2];
-	char sha[DIGEST_HEX];
-	struct s3_answer answer;
-	struct store_stat st;
+	struct s3_digests digests;
 	int rc;
 
-	rc = s3_hash(sha, src, 0, src->len, call);
+	rc = s3_hash(s, &digests, src, 0, src->len, call);
 	if (rc != 0)
 		return rc;
-	req.body_sha256 = sha;
+	req.body_sha256 = digests.sha256;
 	s3_describe(&req, head);
+	s3_object_headers(s, &req, S3_CREATES);
 	if (how.send && call->if_match != NULL) {
 		s3_etag_header(s, etag, call->if_match, 1);
 		s3_header(&req, "if-match", etag);
@@ -96,17 +93,7 @@ static int put_once(struct s3 *s, const char *key,
 		if (rc != 0)
 			return rc;
 	}
-	rc = s3_send(s, &req, call, &answer);
-	if (rc != 0)
-		return rc;
-	s3_stat_parse(&st, &answer.http);
-	if (out != NULL) {
-		out->len = src->len;
-		memcpy(out->etag, st.etag, sizeof(out->etag));
-		out->date_s = st.date_s;
-	}
-	s3_answer_clear(&answer);
-	return 0;
+	return put_send(s, &req, &digests, call, out);
 }
 
 int s3_put(struct store *store, const char *key, const struct store_source *src,
@@ -131,21 +118,37 @@ int s3_put(struct store *store, const char *key, const struct store_source *src,
 	return put_once(s, key, src, head, call, out);
 }
 
-/* A copy that was refused may have been too large; the codes differ. */
-static int copy_explain(struct s3 *s, const char *from, int rc,
-			const struct store_call *call)
+int s3_copy_source(struct s3 *s, const char *from, struct bytes *out)
+{
+	int rc = bytes_printf(out, "/%s/", s->bucket);
+
+	if (rc == 0)
+		rc = sigv4_encode(out, from, strlen(from), 1);
+	return rc == 0 ? bytes_append(out, "", 1) : rc;
+}
+
+/*
+ * A copy that was refused may have been too large, for which servers have
+ * different codes; then it goes in parts.
+ */
+static int copy_large(struct s3 *s, const char *from, const char *to,
+		      const struct store_head *head,
+		      const struct store_call *call, struct store_stat *out,
+		      int rc)
 {
 	struct store_call plain = s3_unconditional(call);
+	struct store_call target = s3_unconditional(call);
 	struct store_stat st;
 
 	plain.error = NULL;
-	if (rc != -EIO || s3_head(&s->store, from, &plain, &st) != 0 ||
-	    st.len <= S3_PUT_MAX)
+	if ((rc != -EIO && rc != -EFBIG) ||
+	    s3_head(&s->store, from, &plain, &st) != 0 || st.len <= s->copy_max)
 		return rc;
-	return store_fail(call, -EFBIG,
-			  "\"%.80s\" has %llu bytes; the server copies no more "
-			  "than 5 GiB at once",
-			  from, (unsigned long long)st.len);
+	if (call->if_match != NULL && strcmp(st.etag, call->if_match) != 0)
+		return store_fail(call, -ESTALE, "\"%.80s\" was replaced",
+				  from);
+	target.if_absent = call->if_absent;
+	return s3_copy_parts(s, from, to, head, &st, &target, out);
 }
 
 static int copy_send(struct s3 *s, struct s3_request *req,
@@ -199,39 +202,38 @@ static int copy_nothing(struct s3 *s, const char *key,
 	return rc;
 }
 
-int s3_copy(struct store *store, const char *from, const char *to,
-	    const struct store_head *head, const struct store_call *call,
-	    struct store_stat *out)
+/* Of servers that copy less than S3's 5 GiB, which would not say so. */
+static int is_known_large(struct s3 *s, const char *from,
+			  const struct store_call *call)
 {
-	struct s3 *s = s3_of(store);
+	struct store_call plain = s3_unconditional(call);
+	struct store_stat st;
+
+	plain.error = NULL;
+	return s->copy_max < S3_PUT_MAX &&
+	       s3_head(&s->store, from, &plain, &st) == 0 &&
+	       st.len > s->copy_max;
+}
+
+static int copy_once(struct s3 *s, const char *from, const char *to,
+		     const struct store_head *head,
+		     const struct store_call *call, struct store_stat *out)
+{
 	struct store_caps caps = s3_caps(s);
-	struct s3_request req = { .method = "PUT",
-				  .key = to,
-				  .counter = &s->count.copy };
+	struct s3_request req = {
+		.method = "PUT", .key = to, .counter = &s->count.copy, .slow = 1
+	};
 	struct bytes source = BYTES_INIT;
 	char etag[STORE_ETAG_MAX + 2];
 	struct s3_conditions match, absent;
 	struct store_call one;
 	int rc;
 
-	call = call != NULL ? call : &store_call_none;
-	rc = store_key_check(call, from);
-	if (rc == 0)
-		rc = store_key_check(call, to);
-	if (rc != 0)
-		return rc;
-	if (head == NULL && strcmp(from, to) == 0)
-		return copy_nothing(s, from, call, out);
 	one = (struct store_call){ .if_match = call->if_match };
 	match = s3_conditions(s, &one, caps.copy_if_match, 0);
 	one = (struct store_call){ .if_absent = call->if_absent };
 	absent = s3_conditions(s, &one, 0, caps.copy_if_absent);
-
-	rc = bytes_printf(&source, "/%s/", s->bucket);
-	if (rc == 0)
-		rc = sigv4_encode(&source, from, strlen(from), 1);
-	if (rc == 0)
-		rc = bytes_append(&source, "", 1);
+	rc = s3_copy_source(s, from, &source);
 	if (rc != 0)
 		goto clear_source;
 	s3_header(&req, "x-amz-copy-source", (char *)source.data);
@@ -245,13 +247,35 @@ int s3_copy(struct store *store, const char *from, const char *to,
 		s3_header(&req, "x-amz-metadata-directive", "REPLACE");
 		s3_describe(&req, head);
 	}
+	s3_object_headers(s, &req, S3_CREATES | S3_COPIES);
 	rc = copy_guard(s, from, to, call, match.guard, absent.guard);
 	if (rc == 0)
 		rc = copy_send(s, &req, call, out);
-	if (rc != 0)
-		rc = copy_explain(s, from, rc, call);
 clear_source:
 	bytes_clear(&source);
+	return rc;
+}
+
+int s3_copy(struct store *store, const char *from, const char *to,
+	    const struct store_head *head, const struct store_call *call,
+	    struct store_stat *out)
+{
+	struct s3 *s = s3_of(store);
+	int rc;
+
+	call = call != NULL ? call : &store_call_none;
+	rc = store_key_check(call, from);
+	if (rc == 0)
+		rc = store_key_check(call, to);
+	if (rc != 0)
+		return rc;
+	if (head == NULL && strcmp(from, to) == 0)
+		return copy_nothing(s, from, call, out);
+	rc = is_known_large(s, from, call)
+		     ? -EFBIG
+		     : copy_once(s, from, to, head, call, out);
+	if (rc != 0)
+		rc = copy_large(s, from, to, head, call, out, rc);
 	return rc;
 }
 
@@ -285,8 +309,9 @@ int s3_remove(struct store *store, const char *key,
 	if (rc == 0)
 		rc = s3_send(s, &req, call, &answer);
 	if (rc == 0) {
+		rc = s3_hidden_error(s, &req, &answer, call);
 		s3_answer_clear(&answer);
-		return 0;
+		return rc;
 	}
 	/* Gone is what was wanted; servers differ in what they call it. */
 	if (rc == -ESTALE) {

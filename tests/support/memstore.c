@@ -508,7 +508,7 @@ int memstore_new(struct store **out)
 		return -ENOMEM;
 	m->store.ops = &ops;
 	pthread_mutex_init(&m->lock, NULL);
-	m->caps = (struct store_caps){ 1, 1, 1, 1, 1, 1, 1, 1 };
+	m->caps = (struct store_caps)STORE_CAPS_ALL;
 	*out = &m->store;
 	return 0;
 }

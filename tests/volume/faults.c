@@ -501,7 +501,7 @@ static void clone_file(struct fixture *x, const struct store_caps *caps)
 
 static void a_clone_is_a_copy_on_conditions(void **state)
 {
-	clone_file(*state, &(struct store_caps){ 1, 1, 1, 1, 1, 1, 1, 1 });
+	clone_file(*state, &(struct store_caps)STORE_CAPS_ALL);
 }
 
 static void a_clone_is_sent_again_where_copies_have_none(void **state)

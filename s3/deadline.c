@@ -1,0 +1,192 @@
+#include "s3/deadline.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "crypto/aead.h"
+#include "s3/error.h"
+
+#define STEP_MS      50 /* between looks at `cancel` */
+#define LEFT_MIN_MS  50 /* less is no time for another try */
+#define TOKENS_MAX   100.0
+#define TOKENS_PER_S 10.0
+#define PER_SUCCESS  0.5
+
+struct retry_budget {
+	pthread_mutex_t mutex; /* all below */
+	double tokens;
+	uint64_t filled_ms; /* when the time's share was last added */
+};
+
+uint64_t deadline_now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+int retry_budget_new(struct retry_budget **out)
+{
+	struct retry_budget *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		return -ENOMEM;
+	if (pthread_mutex_init(&b->mutex, NULL) != 0) {
+		free(b);
+		return -ENOMEM;
+	}
+	b->tokens = TOKENS_MAX;
+	b->filled_ms = deadline_now_ms();
+	*out = b;
+	return 0;
+}
+
+void retry_budget_free(struct retry_budget *b)
+{
+	if (b == NULL)
+		return;
+	pthread_mutex_destroy(&b->mutex);
+	free(b);
+}
+
+static void fill(struct retry_budget *b, double tokens)
+{
+	b->tokens += tokens;
+	if (b->tokens > TOKENS_MAX)
+		b->tokens = TOKENS_MAX;
+}
+
+void retry_budget_success(struct retry_budget *b)
+{
+	if (b == NULL)
+		return;
+	pthread_mutex_lock(&b->mutex);
+	fill(b, PER_SUCCESS);
+	pthread_mutex_unlock(&b->mutex);
+}
+
+static int budget_take(struct retry_budget *b)
+{
+	uint64_t now = deadline_now_ms();
+	int taken;
+
+	if (b == NULL)
+		return 1;
+	pthread_mutex_lock(&b->mutex);
+	fill(b, (double)(now - b->filled_ms) * TOKENS_PER_S / 1000);
+	b->filled_ms = now;
+	taken = b->tokens >= 1;
+	if (taken)
+		b->tokens -= 1;
+	pthread_mutex_unlock(&b->mutex);
+	return taken;
+}
+
+void deadline_init(struct deadline *d, uint64_t limit_ms,
+		   struct retry_budget *budget)
+{
+	d->limit_ms = limit_ms;
+	d->budget = budget;
+	atomic_init(&d->moved_ms, deadline_now_ms());
+	atomic_init(&d->up, 0);
+	atomic_init(&d->down, 0);
+}
+
+void deadline_moved(struct deadline *d)
+{
+	if (d != NULL)
+		atomic_store(&d->moved_ms, deadline_now_ms());
+}
+
+/* Raise `mark` to `to`; was it lower? */
+static int raise(_Atomic uint64_t *mark, uint64_t to)
+{
+	uint64_t was = atomic_load(mark);
+
+	while (was < to)
+		if (atomic_compare_exchange_weak(mark, &was, to))
+			return 1;
+	return 0;
+}
+
+void deadline_reach(struct deadline *d, uint64_t up, uint64_t down)
+{
+	int further;
+
+	if (d == NULL)
+		return;
+	further = raise(&d->up, up);
+	if (raise(&d->down, down) || further)
+		deadline_moved(d);
+}
+
+void deadline_excuse(struct deadline *d, uint64_t ms)
+{
+	if (d != NULL)
+		(void)atomic_fetch_add(&d->moved_ms, ms);
+}
+
+uint64_t deadline_left_ms(const struct deadline *d)
+{
+	uint64_t end;
+	uint64_t now;
+
+	if (d == NULL || d->limit_ms == 0)
+		return UINT64_MAX;
+	end = atomic_load(&d->moved_ms) + d->limit_ms;
+	now = deadline_now_ms();
+	return now < end ? end - now : 0;
+}
+
+/* 0 to `cap`, so that clients which failed together do not return together. */
+static uint64_t jitter_ms(uint64_t cap)
+{
+	uint8_t random[8];
+
+	if (aead_random(random, sizeof(random)) != 0)
+		return cap / 2;
+	return le64_get(random) % (cap + 1);
+}
+
+/* What the wait is to be, of which some time is left for the try itself. */
+static uint64_t pause_ms(unsigned attempt, const struct store_error *why,
+			 uint64_t left)
+{
+	uint64_t cap = BACKOFF_BASE_MS;
+	uint64_t ms;
+
+	for (; attempt > 0 && cap < BACKOFF_CAP_MS; attempt--)
+		cap *= 2;
+	if (cap > BACKOFF_CAP_MS)
+		cap = BACKOFF_CAP_MS;
+	ms = jitter_ms(cap) + (uint64_t)why->retry_after_s * 1000;
+	return ms < left / 4 * 3 ? ms : left / 4 * 3;
+}
+
+int deadline_backoff(unsigned attempt, const struct store_error *why,
+		     const struct store_call *call)
+{
+	uint64_t left = deadline_left_ms(call->deadline);
+	uint64_t until = deadline_now_ms() + pause_ms(attempt, why, left);
+	struct retry_budget *budget =
+		call->deadline != NULL ? call->deadline->budget : NULL;
+
+	for (;;) {
+		struct timespec pause = { 0, 0 };
+		uint64_t now = deadline_now_ms();
+		uint64_t rest = now < until ? until - now : STEP_MS;
+
+		if (store_cancelled(call))
+			return store_fail(call, -EINTR, "interrupted");
+		if (deadline_left_ms(call->deadline) < LEFT_MIN_MS)
+			return -ETIMEDOUT;
+		if (now >= until && budget_take(budget))
+			return 0;
+		pause.tv_nsec =
+			(long)(rest < STEP_MS ? rest : STEP_MS) * 1000000;
+		(void)nanosleep(&pause, NULL); /* cut short: looks sooner */
+	}
+}
