@@ -3,19 +3,23 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "fs/format.h"
+#include "fs/keysource.h"
 #include "fs/log.h"
 #include "fs/options.h"
 #include "fs/spec.h"
 #include "s3/client.h"
 #include "s3/credentials.h"
+#include "s3/error.h"
 #include "s3/local.h"
 
 #define CHECK_MS          8000 /* is it there at all? */
 #define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
+#define SSE_KMS           2 /* of the row "sse" */
 
 static uint64_t now_ms(void)
 {
@@ -36,7 +40,13 @@ static void on_retry(void *arg, const char *verb, const char *key,
 		     const struct store_error *why, unsigned attempt)
 {
 	(void)arg;
-	log_warning("%s %s: try %u failed: %s", verb, key, attempt, why->text);
+	/* One that comes and goes is nobody's business; nor is each of many. */
+	if (attempt >= 2 && (attempt & (attempt - 1)) == 0)
+		log_warning("%s \"%s\": try %u failed: %s", verb, key, attempt,
+			    why->text);
+	else
+		log_debug("%s \"%s\": try %u failed: %s", verb, key, attempt,
+			  why->text);
 }
 
 /* The endpoint and region of the profile, where nothing else gave one. */
@@ -48,9 +58,55 @@ static const char *setting(struct s3_credentials *c, const char *given,
 	return buf;
 }
 
+/* What a row of the table cannot say of itself. */
+static int check_options(const struct options *o, struct store_error *error)
+{
+	static const char *const archives[] = { "GLACIER", "DEEP_ARCHIVE" };
+
+	if (o->client_key && !o->client_cert)
+		return store_error_set(
+			error, -EINVAL,
+			"client_key: give client_cert= as well, whose key it is");
+	if (o->sse_kms_key_id && o->sse != SSE_KMS)
+		return store_error_set(error, -EINVAL,
+				       "sse_kms_key_id: give sse=aws:kms too");
+	if (o->sse_customer_key_file && o->sse)
+		return store_error_set(
+			error, -EINVAL,
+			"sse_customer_key_file: not together with sse=");
+	for (size_t i = 0; i < sizeof(archives) / sizeof(archives[0]); i++)
+		if (o->storage_class &&
+		    !strcasecmp(o->storage_class, archives[i]))
+			return store_error_set(
+				error, -EINVAL,
+				"storage_class=%s: what is stored so can only be read after hours: give one that is read at once",
+				o->storage_class);
+	return 0;
+}
+
+/* 0; -errno with the line. */
+static int customer_key(const struct options *o, struct aead_key *key,
+			struct store_error *error)
+{
+	const struct keysource source = { .from = KEYSOURCE_FILE,
+					  .what = o->sse_customer_key_file };
+	char why[OPTION_WHY] = "";
+	int err;
+
+	if (!source.what)
+		return 0;
+	err = keysource_load(&source, key, why);
+	return err ? store_error_set(error, err, "sse_customer_key_file: %s",
+				     why)
+		   : 0;
+}
+
 static int open_client(struct backend *b, const struct spec *spec,
 		       const struct options *o, struct store_error *error)
 {
+	static const char *const sse[] = { NULL, "AES256", "aws:kms" };
+	char uploads[STORE_KEY_MAX + 32];
+	struct aead_key key;
 	const struct s3_credentials_conf cred = {
 		.access_key = o->access_key_id,
 		.secret_key = o->secret_access_key,
@@ -62,6 +118,18 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.bucket = spec->bucket,
 		.path_style = (enum s3_path_style)o->path_style,
 		.ca_file = o->ca_file,
+		.client_cert = o->client_cert,
+		.client_key = o->client_key,
+		.upload_rate = o->max_upload_rate,
+		.download_rate = o->max_download_rate,
+		.storage_class = o->storage_class,
+		.acl = o->acl,
+		.sse = sse[o->sse],
+		.sse_kms_key_id = o->sse_kms_key_id,
+		.sse_customer_key = o->sse_customer_key_file ? key.bytes : NULL,
+		.look_will_do = o->exclusive || o->conflict,
+		.requester_pays = (int)o->requester_pays,
+		.uploads_prefix = o->read_only ? NULL : uploads,
 		.part_size = o->part_size,
 		.timeout_s = (unsigned)(o->timeout_ms / 1000),
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
@@ -72,20 +140,43 @@ static int open_client(struct backend *b, const struct spec *spec,
 	struct store *below;
 	int err;
 
-	err = s3_credentials_new(&b->credentials, &cred, error);
+	err = check_options(o, error);
+	if (!err)
+		err = customer_key(o, &key, error);
+	if (!err)
+		err = s3_credentials_new(&b->credentials, &cred, error);
 	if (err)
 		return err;
+	(void)snprintf(uploads, sizeof(uploads), "%s.dg/uploads/",
+		       spec->prefix);
 	conf.endpoint = setting(b->credentials, o->endpoint, "endpoint_url",
 				b->endpoint, sizeof(b->endpoint));
 	conf.region = setting(b->credentials, o->region, "region", b->region,
 			      sizeof(b->region));
 	err = s3_client_new(&below, &conf, b->credentials, error);
+	bytes_wipe(&key, sizeof(key));
 	if (err)
 		return err;
 	err = s3_retry_new(&b->store, below, &conf);
 	if (err)
 		below->ops->free(below);
+	else
+		b->client = below;
 	return err;
+}
+
+/* What killed mounts have begun to upload; no reason not to mount. */
+static void sweep(struct backend *b, const struct store_call *call)
+{
+	unsigned aborted;
+	int err = s3_uploads_sweep(b->client, call, &aborted);
+
+	if (err)
+		log_warning("uploads left by other mounts not looked at: %s",
+			    call->error->text);
+	if (aborted)
+		log_info("%u uploads that a mount had left behind aborted",
+			 aborted);
 }
 
 /* The mount must not hang where the server does: one deadline for it all. */
@@ -109,6 +200,8 @@ static int validate(struct backend *b, const struct spec *spec,
 	}
 	if (!err)
 		err = format_check(s, spec->prefix, !o->read_only, &call);
+	if (!err && b->client && !o->read_only)
+		sweep(b, &call);
 	if (err == -EINTR) {
 		err = -ETIMEDOUT;
 		(void)snprintf(

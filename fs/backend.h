@@ -11,6 +11,7 @@ struct store;
 /* Where the objects are. */
 struct backend {
 	struct store *store; /* owned */
+	struct store *client; /* below it, that which speaks S3; or NULL */
 	struct s3_credentials *credentials; /* owned; NULL for a local one */
 	char endpoint[512], region[64]; /* from the profile; "" if not */
 };

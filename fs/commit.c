@@ -213,7 +213,9 @@ static int put_once(struct commit *c, const struct store_source *src,
 	remote = c->inode->remote;
 	inode_unlock(c->inode);
 	/* Without an ETag it is not known what is there: no condition holds. */
-	if (remote && base.etag[0])
+	if (c->replaces_all)
+		call.if_match = NULL;
+	else if (remote && base.etag[0])
 		call.if_match = base.etag;
 	else if (remote)
 		call.if_match = c->v->caps.put_if_match ? "unknown" : NULL;
@@ -252,6 +254,13 @@ static int put_until_settled(struct commit *c, const struct store_source *src,
 	exclusive = c->inode->exclusive;
 	inode_unlock(c->inode);
 	volume_count(c->v, &c->v->stats.conflicts, 1);
+	if (c->v->conf.last_wins && !exclusive) {
+		log_warning(
+			"%s: somebody else stored another version since it was opened: replaced, as conflict=last-wins says",
+			c->key.text);
+		c->replaces_all = 1;
+		return put_once(c, src, head, st);
+	}
 	log_error(
 		"%s: somebody else stored another version since it was opened: not replaced",
 		c->key.text);

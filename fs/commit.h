@@ -23,6 +23,7 @@ struct commit {
 	/* Set by commit_encode() if a delta pays. */
 	struct pagefile *delta; /* the container */
 	uint64_t delta_len;
+	int replaces_all; /* whatever is there by now */
 	struct key ref_key;
 	uint8_t ref_digest[DIGEST_LEN];
 	struct candidate source; /* a plain file that becomes the reference */

@@ -75,6 +75,7 @@ static int open_volume(struct mounted *m)
 		.codec = (enum codec)o->codec,
 		.level = (enum delta_level)o->delta_level,
 		.exclusive = (int)o->exclusive,
+		.last_wins = (int)o->conflict,
 		.read_only = (int)o->read_only,
 		.encoders = 2,
 		.attr_timeout_ms = o->attr_timeout_ms,

@@ -21,7 +21,7 @@ enum option_origin {
 	OPTION_CONTROL, /* .dg/rotate_key, while it is mounted */
 };
 
-enum { OPTIONS_MAX = 48 };
+enum { OPTIONS_MAX = 64 };
 
 enum cache_backend_kind { CACHE_FILESYSTEM, CACHE_MEMORY };
 
@@ -45,6 +45,12 @@ struct options {
 	uint64_t log_level; /* enum log_level */
 	uint64_t codec; /* enum codec */
 	uint64_t delta_level; /* enum delta_level */
+	uint64_t conflict; /* 0: fail, 1: last-wins */
+	uint64_t max_upload_rate, max_download_rate; /* bytes/s; 0: no limit */
+	uint64_t sse; /* 0: no, 1: AES256, 2: aws:kms */
+	uint64_t requester_pays;
+	char *client_cert, *client_key;
+	char *storage_class, *acl, *sse_kms_key_id, *sse_customer_key_file;
 	uint64_t delta, exclusive, foreground, read_only, allow_other;
 	uint64_t uid, gid, umask, file_mode, dir_mode;
 	uint64_t uid_set, gid_set;

@@ -110,7 +110,7 @@ static int copy_reference(struct commit *c)
 	       ((c->v->caps.copy_if_match && c->source.etag[0]) ||
 		(copied.etag[0] && !strcmp(copied.etag, c->source.etag)) ||
 		source_unchanged(c));
-	if ((!err && !sure) || err == -EFBIG) {
+	if ((!err && !sure) || err == -EOPNOTSUPP) {
 		err = upload_reference(c, &head);
 		/* Nobody must take it for what its name says. */
 		if (err && s->ops->remove(s, c->ref_key.text,

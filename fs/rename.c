@@ -194,11 +194,14 @@ static int copy_once(struct volume *v, const struct rename *r, struct ends *e,
 		m->made = 1;
 		err = copied_right(v, e, m, copied);
 	}
+	/* mv(1) and rsync(1) copy it themselves then. */
+	if (err == -EOPNOTSUPP)
+		return -EXDEV;
 	if (err && err != -ESTALE)
 		log_error("rename %s to %s: %s", e->from_key.text,
 			  e->to_key.text, reason(err, &error));
 	m->rode = rides > 0;
-	return err == -EFBIG ? -EXDEV : err;
+	return err;
 }
 
 static int copy_file(struct volume *v, const struct rename *r, struct ends *e,

@@ -145,10 +145,12 @@ static int copy_key(void *arg, size_t k)
 	}
 	if (err == -ENOENT)
 		return 0; /* removed by somebody else meanwhile */
+	if (err == -EOPNOTSUPP)
+		return -EXDEV;
 	if (err) {
 		log_error("rename %s: %s", m->keys.v[k].rest,
 			  reason(err, &error));
-		return err == -EFBIG ? -EXDEV : err;
+		return err;
 	}
 	m->keys.v[k].copied = 1;
 	tell_inode(m, m->keys.v[k].rest, &st);

@@ -54,6 +54,7 @@ struct volume_conf {
 	enum codec codec; /* of the deltas that are written */
 	enum delta_level level;
 	int exclusive; /* nobody else writes to the bucket */
+	int last_wins; /* a commit replaces what others have stored meanwhile */
 	int read_only;
 	int hints; /* write them: see fs/hints.h */
 	unsigned encoders; /* most files encoded at once */

@@ -330,6 +330,7 @@ static int set_conf(struct s3 *s, const struct s3_conf *conf,
 	s->retries = conf->retries;
 	s->timeout_s = timeout_s;
 	s->requester_pays = conf->requester_pays;
+	s->look_will_do = conf->look_will_do;
 	http.name = s->name;
 	return http_new(&s->http, &http);
 }

@@ -32,6 +32,9 @@ struct s3_conf {
 	/* Where uploads in parts are noted while under way, which ends in '/';
 	   NULL: nowhere.  See s3_uploads_sweep(). */
 	const char *uploads_prefix;
+	/* Where completing an upload in parts keeps no condition, a look just
+	   before will do: large files go in parts all the same. */
+	int look_will_do;
 	uint64_t copy_max; /* bytes that one CopyObject takes; 0: 5 GiB */
 	uint64_t part_size; /* bytes; smallest part of an upload in parts */
 	/* Without getting further, of an operation over all its attempts; an
@@ -56,7 +59,7 @@ struct s3_conf {
  *
  * What has more than four times `part_size` is uploaded in parts, if the server
  * is known to keep on completion what the call asks for, or it asks for
- * nothing; else in one PUT up to 5 GiB.  Parts grow so that 10,000 suffice.
+ * nothing, or `look_will_do`; else in one PUT up to 5 GiB.  Parts grow so that 10,000 suffice.
  */
 MUST_CHECK int s3_client_new(struct store **out, const struct s3_conf *conf,
 			     struct s3_credentials *cred,

@@ -40,7 +40,7 @@ struct s3 {
 	int in_host; /* the bucket is in the host name, not in the path */
 	uint64_t part_size, copy_max;
 	unsigned connections, retries, timeout_s;
-	int requester_pays;
+	int requester_pays, look_will_do;
 	struct s3_object_conf object;
 	struct uploads *uploads; /* under way, and where that is noted */
 

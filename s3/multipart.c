@@ -275,10 +275,13 @@ int s3_put_parts(struct s3 *s, const char *key, const struct store_source *src,
 static int part_copy(struct upload *u, unsigned part,
 		     const struct store_call *call)
 {
+	/* So that it has a Content-Length, without which it is refused. */
+	static const struct store_source nothing;
 	struct s3 *s = u->s;
 	struct s3_request req = { .method = "PUT",
 				  .key = u->key,
 				  .counter = &s->count.copy,
+				  .body = &nothing,
 				  .slow = 1 };
 	struct bytes source = BYTES_INIT;
 	uint64_t off = upload_part_off(u, part);
@@ -339,6 +342,17 @@ int s3_copy_parts(struct s3 *s, const char *from, const char *to,
 			    .from_etag = source->etag };
 	int rc;
 
+	/*
+	 * radosgw 16 decodes the source's name twice here, and might so copy
+	 * another object: the condition would tell, but it does not keep that
+	 * either.
+	 */
+	if (strchr(from, '%') != NULL && !s3_caps(s).copy_if_match)
+		return store_fail(
+			call, -EOPNOTSUPP,
+			"\"%.80s\" at %.80s has a '%%' in its name, "
+			"with which copies in parts are not safe there",
+			from, s->name);
 	/* What is asked of the source is asked of each part. */
 	own.if_match = NULL;
 	own.error = &error;

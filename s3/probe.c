@@ -25,6 +25,7 @@ struct probe {
 	int etag_bare;
 	char etag[STORE_ETAG_MAX]; /* of the object as it is */
 	char md5[2 * DIGEST_MD5_LEN + 1]; /* of its bytes; "" if we have none */
+	char md5_sent[2 * DIGEST_MD5_LEN + 1]; /* of those last sent */
 };
 
 /* A few bytes, which differ each time so that the ETag does. */
@@ -85,9 +86,9 @@ static int new_body(struct probe *p, struct content *content,
 		return store_fail(&p->call, rc, "no random bytes");
 	*src = (struct store_source){ strlen(content->text), content_read,
 				      content };
-	p->md5[0] = '\0';
+	p->md5_sent[0] = '\0';
 	if (digest_md5(content->text, src->len, md5) == 0)
-		hex_encode(p->md5, md5, sizeof(md5));
+		hex_encode(p->md5_sent, md5, sizeof(md5));
 	return s3_hash(p->s, sent, src, 0, src->len, &p->call);
 }
 
@@ -128,6 +129,7 @@ static int put_as(struct probe *p, const char *sha256, const char *header,
 		return is_refusal(p, rc) ? 1 : rc;
 	s3_stat_parse(&st, &answer.http);
 	memcpy(p->etag, st.etag, sizeof(p->etag));
+	memcpy(p->md5, p->md5_sent, sizeof(p->md5));
 	s3_answer_clear(&answer);
 	return 0;
 }
@@ -274,9 +276,11 @@ static int probe_digests(struct probe *p)
 	p->caps.etag_md5 =
 		p->md5[0] != '\0' && strcasecmp(p->md5, p->etag) == 0;
 	rc = put_as(p, wrong, NULL, NULL);
-	/* XAmzContentSHA256Mismatch: what happens to real ones is repeated. */
-	p->caps.checks_sha256 = rc == 1 || rc == -EAGAIN;
-	return rc == 1 || rc == -EAGAIN ? 0 : rc;
+	/* XAmzContentSHA256Mismatch, which other requests are repeated for. */
+	if (rc == -EAGAIN && p->error.http_status == 400)
+		rc = 1;
+	p->caps.checks_sha256 = rc == 1;
+	return rc < 0 ? rc : 0;
 }
 
 static int probe_metadata(struct probe *p)

@@ -118,7 +118,7 @@ static int retry_check(struct store *s, const struct store_call *call)
 		rc = t.r->below->ops->check(t.r->below, &t.call);
 		/* Somebody waits for the answer: a dead endpoint is one. */
 		if (rc == -EAGAIN && t.error.http_status == 0)
-			t.attempt = t.r->retries;
+			rc = tries_spent(&t);
 	} while (tries_again(&t, &rc));
 	return tries_end(&t, rc);
 }

@@ -187,7 +187,8 @@ struct store_ops {
 	/*
 	 * Copy on the server; `from` and `to` may be equal.  With `head`, the
 	 * copy has that instead of the source's.  if_match is the source's.
-	 * `out` (may be NULL) gets `etag` and `date_s` only.
+	 * `out` (may be NULL) gets `etag` and `date_s` only.  -EOPNOTSUPP: this
+	 * store does not copy.
 	 */
 	int (*copy)(struct store *s, const char *from, const char *to,
 		    const struct store_head *head,

@@ -5,13 +5,14 @@
 #include "s3/client_private.h"
 #include "s3/error.h"
 
-/* Does Complete keep all that this call asks for? */
-static int parts_keep_conditions(struct s3 *s, const struct store_call *call)
+/* Is what this call asks for kept well enough by Complete? */
+static int parts_will_do(struct s3 *s, const struct store_call *call)
 {
 	struct store_caps caps = s3_caps(s);
 
-	return (call->if_match == NULL || caps.complete_if_match) &&
-	       (!call->if_absent || caps.complete_if_absent);
+	return s->look_will_do ||
+	       ((call->if_match == NULL || caps.complete_if_match) &&
+		(!call->if_absent || caps.complete_if_absent));
 }
 
 /* What comes behind a PUT that was answered with success. */
@@ -113,7 +114,7 @@ int s3_put(struct store *store, const char *key, const struct store_source *src,
 	 * takes that way.  A few parts are not worth three more requests.
 	 */
 	if (src->len > S3_PUT_MAX ||
-	    (src->len > 4 * s->part_size && parts_keep_conditions(s, call)))
+	    (src->len > 4 * s->part_size && parts_will_do(s, call)))
 		return s3_put_parts(s, key, src, head, call, out);
 	return put_once(s, key, src, head, call, out);
 }
@@ -276,6 +277,11 @@ int s3_copy(struct store *store, const char *from, const char *to,
 		     : copy_once(s, from, to, head, call, out);
 	if (rc != 0)
 		rc = copy_large(s, from, to, head, call, out, rc);
+	/* Of what the customer has the key of, for one, by radosgw. */
+	if (rc == -EIO && call->error != NULL &&
+	    (call->error->http_status == 501 ||
+	     strcmp(call->error->code, "NotImplemented") == 0))
+		rc = -EOPNOTSUPP;
 	return rc;
 }
 

@@ -266,6 +266,58 @@ static void uploads_parts(void **state)
 	s->ops->free(s);
 }
 
+static const struct store_head a_head = { .content_type = "text/odd" };
+
+/* As of more than 5 GiB, on a server that copies no more than 6 MiB at once. */
+static void copies_parts(void **state)
+{
+	struct s3_conf small = conf;
+	struct pattern p = { 0, 5 };
+	struct store_source src = { ((size_t)15 << 20) + 3, pattern_read, &p };
+	struct store_counters before;
+	struct store_counters after;
+	struct store_error error = { 0 };
+	struct store_call call = { 0 };
+	struct store_stat st, copied;
+	struct store *s;
+	char from[128], to[128];
+
+	(void)state;
+	small.copy_max = 6 << 20;
+	s = client(&small, cred);
+	(void)snprintf(from, sizeof(from), "%slarge +", prefix);
+	(void)snprintf(to, sizeof(to), "%slarge copied", prefix);
+	assert_int_equal(s->ops->put(s, from, &src, &a_head, NULL, NULL), 0);
+	store_count(s, &before);
+	call.error = &error;
+	if (s->ops->copy(s, from, to, NULL, &call, &copied) != 0)
+		fail_msg("%s", error.text);
+	store_count(s, &after);
+	assert_int_equal(after.copy - before.copy, 3);
+	assert_int_equal(after.errors, before.errors);
+	assert_int_equal(s->ops->head(s, to, NULL, &st), 0);
+	assert_int_equal(st.len, src.len);
+	assert_string_equal(st.content_type, "text/odd");
+	assert_string_equal(st.etag, copied.etag);
+	assert_int_equal(
+		s->ops->get(s, to, 0, src.len, NULL, pattern_check, &p, NULL),
+		0);
+	call.if_absent = 1;
+	assert_int_equal(s->ops->copy(s, from, to, NULL, &call, NULL), -EEXIST);
+	call.if_absent = 0;
+	call.if_match = "0123456789abcdef";
+	assert_int_equal(s->ops->copy(s, from, to, NULL, &call, NULL), -ESTALE);
+	assert_int_equal(s->ops->remove(s, from, NULL), 0);
+	assert_int_equal(s->ops->remove(s, to, NULL), 0);
+	/* A name that some servers take for another's. */
+	(void)snprintf(from, sizeof(from), "%slarge%%2B", prefix);
+	assert_int_equal(s->ops->put(s, from, &src, NULL, NULL, NULL), 0);
+	assert_int_equal(s->ops->copy(s, from, to, NULL, NULL, NULL),
+			 -EOPNOTSUPP);
+	assert_int_equal(s->ops->remove(s, from, NULL), 0);
+	s->ops->free(s);
+}
+
 /* Without a probe the client looks before it leaps. */
 static void guards_before_a_probe(void **state)
 {
@@ -359,6 +411,7 @@ int main(void)
 		cmocka_unit_test(probes),
 		cmocka_unit_test(lists_many),
 		cmocka_unit_test(uploads_parts),
+		cmocka_unit_test(copies_parts),
 		cmocka_unit_test(guards_before_a_probe),
 	};
 	struct store_list what = { .prefix = prefix };

@@ -1,0 +1,160 @@
+/* When an operation is given up, and how often it is tried until then. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "s3/deadline.h"
+#include "s3/rate.h"
+
+static const struct store_error nothing_said;
+
+static void pause_ms(unsigned ms)
+{
+	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	(void)nanosleep(&t, NULL);
+}
+
+static void only_news_is_progress(void **state)
+{
+	struct deadline d;
+	uint64_t was;
+
+	(void)state;
+	deadline_init(&d, 60000, NULL);
+	assert_in_range(deadline_left_ms(&d), 59000, 60000);
+	deadline_reach(&d, 100, 0);
+	was = d.moved_ms;
+	pause_ms(5);
+	/* The same bytes once more, and fewer. */
+	deadline_reach(&d, 100, 0);
+	deadline_reach(&d, 99, 0);
+	assert_int_equal(d.moved_ms, was);
+	deadline_reach(&d, 101, 0);
+	assert_true(d.moved_ms > was);
+	was = d.moved_ms;
+	pause_ms(5);
+	deadline_reach(&d, 0, 1);
+	assert_true(d.moved_ms > was);
+	was = d.moved_ms;
+	deadline_excuse(&d, 1000);
+	assert_int_equal(d.moved_ms, was + 1000);
+	assert_true(deadline_left_ms(NULL) == UINT64_MAX);
+	deadline_init(&d, 0, NULL);
+	assert_true(deadline_left_ms(&d) == UINT64_MAX);
+}
+
+/* However long the server asks for, something is left to try it in. */
+static void a_wait_leaves_time_to_try(void **state)
+{
+	struct store_error asks = { .retry_after_s = 300 };
+	struct deadline d;
+	struct store_call call = { .deadline = &d };
+	unsigned tries = 0;
+	uint64_t start = deadline_now_ms();
+
+	(void)state;
+	deadline_init(&d, 1000, NULL);
+	while (deadline_backoff(1, &asks, &call) == 0) {
+		assert_true(deadline_left_ms(&d) > 0);
+		tries++;
+	}
+	assert_in_range(tries, 1, 20);
+	assert_true(deadline_now_ms() - start <= 1000);
+	assert_int_equal(deadline_backoff(1, &asks, &call), -ETIMEDOUT);
+}
+
+static int at_once(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+static void a_wait_is_cancelled(void **state)
+{
+	struct store_error asks = { .retry_after_s = 300 };
+	struct store_call call = { .cancel = at_once };
+
+	(void)state;
+	assert_int_equal(deadline_backoff(9, &asks, &call), -EINTR);
+}
+
+/* All repeats of a second, whoever's, against a server that only fails. */
+static void repeats_have_a_budget(void **state)
+{
+	struct retry_budget *b;
+	struct deadline d;
+	struct store_call call = { .deadline = &d };
+	uint64_t start = deadline_now_ms();
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(retry_budget_new(&b), 0);
+	deadline_init(&d, 60000, b);
+	/* Attempt 0 waits for no more than the budget. */
+	while (deadline_now_ms() - start < 8000 && n < 160) {
+		assert_int_equal(deadline_backoff(0, &nothing_said, &call), 0);
+		n++;
+	}
+	/* 100 at hand, and 10 a second: 160 take about six. */
+	assert_in_range(n, 100, 160);
+	assert_true(n < 160 || deadline_now_ms() - start > 4000);
+	start = deadline_now_ms();
+	for (n = 0; n < 400; n++)
+		retry_budget_success(b);
+	for (n = 0; n < 20; n++)
+		assert_int_equal(deadline_backoff(0, &nothing_said, &call), 0);
+	assert_true(deadline_now_ms() - start < 4000);
+	retry_budget_free(b);
+}
+
+static void a_rate_is_kept(void **state)
+{
+	struct rate *r;
+	struct store_call call = { .cancel = at_once };
+	uint64_t start;
+	size_t done = 0;
+
+	(void)state;
+	assert_int_equal(rate_new(&r, 0), 0);
+	assert_null(r);
+	assert_int_equal(rate_take(r, 12345, &call), 12345);
+	assert_int_equal(rate_new(&r, 1000000), 0);
+	start = deadline_now_ms();
+	call.cancel = NULL;
+	while (done < 1000000) {
+		size_t n = rate_take(r, 100000, &call);
+
+		assert_in_range(n, 1, 100000);
+		done += n;
+	}
+	/* A quarter of a second's worth may be at hand. */
+	assert_true(deadline_now_ms() - start >= 700);
+	while (rate_take(r, SIZE_MAX, &call) > 100000)
+		;
+	call.cancel = at_once;
+	while (rate_take(r, 100000, &call) != 0)
+		;
+	rate_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_news_is_progress),
+		cmocka_unit_test(a_wait_leaves_time_to_try),
+		cmocka_unit_test(a_wait_is_cancelled),
+		cmocka_unit_test(repeats_have_a_budget),
+		cmocka_unit_test(a_rate_is_kept),
+	};
+
+	return cmocka_run_group_tests_name("deadline", tests, NULL, NULL);
+}

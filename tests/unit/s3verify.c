@@ -1,0 +1,287 @@
+/* What the client does not take for done, whatever the status says. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "crypto/digest.h"
+#include "s3/client_private.h"
+#include "s3/process.h"
+#include "tests/support/s3fixture.h"
+
+/* A client that knows of its server what it would have probed. */
+static void begin(struct fixture *f, scripted_fn *fn,
+		  const struct store_caps *caps)
+{
+	struct store *client;
+	struct s3 *s;
+
+	fixture_begin(f, fn);
+	f->store->ops->free(f->store);
+	assert_int_equal(s3_client_new(&client, &f->conf, f->cred, &f->error),
+			 0);
+	s = s3_of(client);
+	s->caps = *caps;
+	s->probed = 1;
+	assert_int_equal(s3_retry_new(&f->store, client, &f->conf), 0);
+}
+
+static void error_first(void *arg, const struct scripted_request *req,
+			struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+
+	(void)req;
+	if (f->step++ == 0)
+		fixture_answer(r, 200, "", " \n" ERROR_XML("InternalError"));
+	else
+		fixture_answer(r, 200, "ETag: \"e\"\r\n", "");
+}
+
+static void an_error_in_a_200_is_one(void **state)
+{
+	static const struct store_caps caps = STORE_CAPS_ALL;
+	struct fixture f;
+	struct store_stat st;
+
+	(void)state;
+	begin(&f, error_first, &caps);
+	assert_int_equal(fixture_put(&f, "bytes", NULL, &st), 0);
+	assert_int_equal(f.step, 2);
+	assert_string_equal(st.etag, "e");
+	f.step = 0;
+	assert_int_equal(f.store->ops->remove(f.store, "k", &f.call), 0);
+	assert_int_equal(f.step, 2);
+	fixture_end(&f);
+}
+
+/* Flips a bit as often as `flag` says, and tells of what it got by its MD5. */
+static void stores_damaged(void *arg, const struct scripted_request *req,
+			   struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+	uint8_t md5[DIGEST_MD5_LEN];
+	char hex[2 * sizeof(md5) + 1];
+	char header[80];
+
+	if (f->flag-- > 0)
+		req->body[0] ^= 1;
+	assert_int_equal(digest_md5(req->body, req->body_len, md5), 0);
+	hex_encode(hex, md5, sizeof(md5));
+	(void)snprintf(header, sizeof(header), "ETag: \"%s\"\r\n", hex);
+	fixture_answer(r, 200, header, "");
+}
+
+static void a_damaged_upload_is_no_success(void **state)
+{
+	struct store_caps caps = STORE_CAPS_ALL;
+	struct fixture f;
+
+	(void)state;
+	caps.checks_sha256 = 0;
+	caps.etag_md5 = 1;
+	begin(&f, stores_damaged, &caps);
+	assert_int_equal(fixture_put(&f, "bytes", NULL, NULL), 0);
+	f.flag = 1;
+	assert_int_equal(fixture_put(&f, "bytes", NULL, NULL), -EIO);
+	assert_non_null(strstr(f.error.text, "damaged"));
+	fixture_end(&f);
+}
+
+/* Keeps fewer bytes than it was sent. */
+static void keeps_less(void *arg, const struct scripted_request *req,
+		       struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+
+	if (strcmp(req->method, "HEAD") == 0) {
+		fixture_answer(r, 200, "ETag: \"e\"\r\n",
+			       f->flag ? "byte" : "bytes");
+		f->step++;
+	} else {
+		fixture_answer(r, 200, "ETag: \"e\"\r\n", "");
+	}
+}
+
+static void a_length_is_looked_at_where_nothing_else_is(void **state)
+{
+	struct store_caps caps = STORE_CAPS_ALL;
+	struct fixture f;
+
+	(void)state;
+	caps.checks_sha256 = 0;
+	begin(&f, keeps_less, &caps);
+	assert_int_equal(fixture_put(&f, "bytes", NULL, NULL), 0);
+	assert_int_equal(f.step, 1);
+	f.flag = 1;
+	assert_int_equal(fixture_put(&f, "bytes", NULL, NULL), -EIO);
+	assert_non_null(strstr(f.error.text, "4 bytes"));
+	fixture_end(&f);
+}
+
+/* ListObjects of version 1: a page of two, by marker. */
+static void lists_v1(void *arg, const struct scripted_request *req,
+		     struct scripted_reply *r)
+{
+#define ENTRY(key)                                                 \
+	"<Contents><Key>" key "</Key><Size>1</Size><ETag>e</ETag>" \
+	"<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+	static const char head[] = "<ListBucketResult><IsTruncated>";
+	struct fixture *f = arg;
+	char body[1024];
+
+	f->step++;
+	(void)snprintf(f->seen[f->step % 4], sizeof(f->seen[0]), "%s",
+		       req->target);
+	if (strstr(req->target, "marker=b") != NULL)
+		(void)snprintf(body, sizeof(body),
+			       "%sfalse</IsTruncated>%s</ListBucketResult>",
+			       head, ENTRY("c"));
+	else
+		(void)snprintf(body, sizeof(body),
+			       "%strue</IsTruncated>%s%s</ListBucketResult>",
+			       head, ENTRY("a"), ENTRY("b"));
+	fixture_answer(r, 200, "", body);
+}
+
+static void version_1_will_do(void **state)
+{
+	struct store_list what = { .prefix = "" };
+	struct fixture f;
+	struct store_caps caps;
+	int n = 0;
+
+	(void)state;
+	fixture_begin(&f, lists_v1);
+	assert_int_equal(f.store->ops->check(f.store, &f.call), 0);
+	f.store->ops->caps(f.store, &caps);
+	assert_int_equal(caps.list_version, 1);
+	assert_int_equal(f.store->ops->list(f.store, &what, &f.call,
+					    fixture_count_entry, &n),
+			 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(f.step, 3);
+	assert_null(strstr(f.seen[3], "list-type"));
+	fixture_end(&f);
+}
+
+/* ---- what is asked for with each object ---- */
+
+static void remembers_headers(void *arg, const struct scripted_request *req,
+			      struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+
+	(void)snprintf(f->seen[0], sizeof(f->seen[0]), "%.2047s", req->headers);
+	fixture_answer(r, 200, "ETag: \"e\"\r\n", "");
+}
+
+static void asks_for_what_it_is_told(void **state)
+{
+	static const uint8_t key[S3_CUSTOMER_KEY_LEN] =
+		"0123456789abcdef0123456789abcde";
+	struct fixture f;
+	struct store *s;
+	struct store_stat st;
+
+	(void)state;
+	fixture_begin(&f, remembers_headers);
+	f.conf.storage_class = "STANDARD_IA";
+	f.conf.acl = "bucket-owner-full-control";
+	f.conf.sse = "aws:kms";
+	f.conf.sse_kms_key_id = "arn:key";
+	f.conf.requester_pays = 1;
+	assert_int_equal(s3_client_new(&s, &f.conf, f.cred, NULL), 0);
+	assert_int_equal(s->ops->put(s, "k",
+				     &(struct store_source){ 0, NULL, NULL },
+				     NULL, &f.call, &st),
+			 0);
+	assert_non_null(
+		strstr(f.seen[0], "x-amz-storage-class: STANDARD_IA\n"));
+	assert_non_null(
+		strstr(f.seen[0], "x-amz-acl: bucket-owner-full-control\n"));
+	assert_non_null(
+		strstr(f.seen[0], "x-amz-server-side-encryption: aws:kms\n"));
+	assert_non_null(
+		strstr(f.seen[0], "encryption-aws-kms-key-id: arn:key\n"));
+	assert_non_null(strstr(f.seen[0], "x-amz-request-payer: requester\n"));
+	assert_int_equal(s->ops->head(s, "k", &f.call, &st), 0);
+	assert_null(strstr(f.seen[0], "x-amz-storage-class"));
+	assert_non_null(strstr(f.seen[0], "x-amz-request-payer: requester\n"));
+	s->ops->free(s);
+
+	f.conf.sse = f.conf.sse_kms_key_id = NULL;
+	f.conf.sse_customer_key = key;
+	assert_int_equal(s3_client_new(&s, &f.conf, f.cred, NULL), 0);
+	assert_int_equal(s->ops->head(s, "k", &f.call, &st), 0);
+	assert_non_null(strstr(f.seen[0], "customer-algorithm: AES256\n"));
+	assert_non_null(strstr(
+		f.seen[0],
+		"customer-key: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZQA=\n"));
+	assert_non_null(strstr(f.seen[0], "customer-key-md5: "));
+	s->ops->free(s);
+
+	/* Not to be read on the way. */
+	f.conf.endpoint = "http://192.0.2.1";
+	assert_int_equal(s3_client_new(&s, &f.conf, f.cred, &f.error), -EINVAL);
+	assert_non_null(strstr(f.error.text, "https://"));
+	fixture_end(&f);
+}
+
+/* ---- who has noted an upload ---- */
+
+static void knows_who_has_ended(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"machine a\n",
+		"machine a\nboot b\n",
+		"machine a\nboot b\nprocess 1 2\n",
+		"machine a\nboot b\nprocess 1 2 x\n",
+		"machine a\nboot b\nprocess 1 2 3 4\n",
+		"machine a\nboot b\nprocess 1 2 99999999999999999999999\n",
+	};
+	struct process me, read;
+	struct bytes text = BYTES_INIT;
+	size_t i;
+
+	(void)state;
+	process_self(&me);
+	assert_int_equal(me.pid, getpid());
+	assert_true(me.start > 0 && me.pid_space > 0 && me.boot[0] != '\0');
+	assert_int_equal(process_write(&text, &me), 0);
+	assert_int_equal(bytes_append(&text, "upload x y\n", 12), 0);
+	assert_int_equal(process_read(&read, (char *)text.data), 0);
+	assert_memory_equal(&read, &me, sizeof(me));
+	bytes_clear(&text);
+	assert_false(process_has_ended(&me));
+	/* A number that somebody else has got since. */
+	read.start++;
+	assert_int_equal(process_has_ended(&read), me.machine[0] != '\0');
+	/* Of other machines nothing is known. */
+	read.boot[0] ^= 1;
+	assert_false(process_has_ended(&read));
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(process_read(&read, bad[i]), -EBADMSG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_in_a_200_is_one),
+		cmocka_unit_test(a_damaged_upload_is_no_success),
+		cmocka_unit_test(a_length_is_looked_at_where_nothing_else_is),
+		cmocka_unit_test(version_1_will_do),
+		cmocka_unit_test(asks_for_what_it_is_told),
+		cmocka_unit_test(knows_who_has_ended),
+	};
+
+	return cmocka_run_group_tests_name("s3verify", tests, NULL, NULL);
+}
