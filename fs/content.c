@@ -110,6 +110,12 @@ int content_read(struct content *c, struct inode *i, const struct request *rq,
 	}
 	if (err == -ENOENT)
 		err = -ESTALE;
+	if (err == -EIO) {
+		/* The kernel must not show what it has of it to the next. */
+		inode_lock(i);
+		i->pages_valid = 0;
+		inode_unlock(i);
+	}
 	if (err && err != -EINTR)
 		log_error("read %s at %llu: %s", inode_label(i, label),
 			  (unsigned long long)span.off, reason(err, &error));

@@ -7,6 +7,7 @@
 
 #include "cache/refs.h"
 #include "delta/reader.h"
+#include "fs/etag_check.h"
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/ranged.h"
@@ -29,6 +30,9 @@ struct fetch {
 	struct ref *ref;
 	struct delta_reader *reader;
 	struct whole *whole; /* of a codec without windows, instead */
+	/* Kept by what is fetched anew: it knows what has not matched. */
+	struct etag_check *etag;
+	int etag_in_order; /* its bytes are looked at as they go by */
 	const struct store_call *call; /* the one under way, for callbacks */
 };
 
@@ -68,6 +72,7 @@ void fetch_free(struct fetch *f)
 	if (!f)
 		return;
 	close_all(f);
+	etag_check_free(f->etag);
 	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
 }
@@ -177,6 +182,46 @@ static int load_sums(struct fetch *f)
 	return err;
 }
 
+/* Is the ETag of a large one known to be an MD5, by all that is known? */
+static int ask_etag(struct fetch *f, int *known)
+{
+	struct store_call call = *f->call;
+	struct store *s = f->v->conf.store;
+	struct store_stat st;
+	int err;
+
+	call.if_match = f->obj.etag;
+	err = s->ops->head(s, f->key, &call, &st);
+	if (!err)
+		*known = st.etag_is_md5;
+	return err;
+}
+
+static int open_foreign(struct fetch *f, struct ranged_conf *conf)
+{
+	int known = 0, err = 0;
+
+	/* A server whose own ETags are none, as probed. */
+	if (f->v->caps.probed && !f->v->caps.etag_md5)
+		return 0;
+	if (!f->obj.size || !etag_is_md5(f->obj.etag))
+		return 0;
+	if (f->obj.size > SUMS_MIN && !f->etag)
+		err = ask_etag(f, &known);
+	if (err || (f->obj.size > SUMS_MIN && !known && !f->etag))
+		return err;
+	if (!f->etag)
+		err = etag_check_new(&f->etag, f->obj.etag, f->obj.size);
+	if (err)
+		return err;
+	f->etag_in_order = f->obj.size > SUMS_MIN;
+	if (!f->etag_in_order)
+		conf->block = (size_t)f->obj.size;
+	conf->check = f->etag_in_order ? etag_check_next : etag_check_whole;
+	conf->check_arg = f->etag;
+	return 0;
+}
+
 static int open_object(struct fetch *f)
 {
 	struct ranged_conf conf = { .store = f->v->conf.store,
@@ -184,7 +229,7 @@ static int open_object(struct fetch *f)
 				    .etag = f->obj.etag,
 				    .len = f->obj.stored,
 				    .block = 1 };
-	int err;
+	int err = 0;
 
 	if (f->obj.form == OBJECT_PLAIN && f->obj.has_digest) {
 		if (f->obj.size <= SUMS_MIN && f->obj.size) {
@@ -200,9 +245,12 @@ static int open_object(struct fetch *f)
 			} else if (err != -ENOENT && err != -EBADMSG) {
 				return err;
 			}
+			err = 0;
 		}
 	}
-	return ranged_new(&f->object, &conf);
+	if (f->obj.form == OBJECT_FOREIGN)
+		err = open_foreign(f, &conf);
+	return err ? err : ranged_new(&f->object, &conf);
 }
 
 static int open_delta(struct fetch *f)
@@ -270,7 +318,8 @@ static int read_once(struct fetch *f, void *buf, size_t len, uint64_t off)
 	if (f->obj.form == OBJECT_BSDIFF)
 		return whole_read(f->v, f->whole, buf, len, off);
 	err = ranged_read(f->object, f->call, buf, len, off);
-	if (!err && f->obj.form == OBJECT_FOREIGN)
+	if (!err && f->obj.form == OBJECT_FOREIGN &&
+	    (!f->etag || f->etag_in_order))
 		volume_count(f->v, &f->v->stats.unverified_bytes, len);
 	return err;
 }
@@ -295,7 +344,14 @@ int fetch_read(struct fetch *f, const struct store_call *call, void *buf,
 			f->key, (unsigned long long)off);
 		close_all(f);
 		err = read_once(f, buf, len, off);
-		if (err == -EBADMSG) {
+		if (err == -EBADMSG && f->etag_in_order) {
+			/* Somewhere before, and gone by: who reads on is told. */
+			log_error(
+				"%s: what was read of it does not match its ETag %s: read it again, and if that fails too, restore it from another copy",
+				f->key, f->obj.etag);
+			close_all(f);
+			err = -EIO;
+		} else if (err == -EBADMSG) {
 			log_error(
 				"%s: damaged in the bucket at %llu (version %s): restore it from another copy",
 				f->key, (unsigned long long)off, f->obj.etag);

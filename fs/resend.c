@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/etag_check.h"
 #include "fs/inode.h"
 
 /* What larger objects are uploaded in parts of: their ETags are no digests. */
@@ -21,18 +22,11 @@ static int read_body(void *arg, void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-static int is_md5(const char *etag)
-{
-	uint8_t digest[DIGEST_MD5_LEN];
-
-	return strlen(etag) == 2 * sizeof(digest) &&
-	       !hex_decode(digest, sizeof(digest), etag);
-}
-
 int resend_can(const struct object *o)
 {
 	return o->etag[0] && o->stored && o->stored <= SMALL &&
-	       ((o->form == OBJECT_PLAIN && o->has_digest) || is_md5(o->etag));
+	       ((o->form == OBJECT_PLAIN && o->has_digest) ||
+		etag_is_md5(o->etag));
 }
 
 /*

@@ -329,6 +329,23 @@ int64_t s3_answer_date(const struct http_answer *http)
 	return date != NULL && date_http(&ts, date) == 0 ? ts.tv_sec : 0;
 }
 
+/*
+ * Of what is encrypted with a key of its own the ETag is none, whatever it
+ * looks like: AWS's API reference, "Object", ETag.
+ */
+static int is_md5(const char *etag, const struct http_answer *http)
+{
+	const char *sse = http_header(http, "x-amz-server-side-encryption");
+	uint8_t md5[DIGEST_MD5_LEN];
+
+	return strlen(etag) == 2 * sizeof(md5) &&
+	       hex_decode(md5, sizeof(md5), etag) == 0 &&
+	       (sse == NULL || strcmp(sse, "AES256") == 0) &&
+	       http_header(http,
+			   "x-amz-server-side-encryption-customer-algorithm") ==
+		       NULL;
+}
+
 void s3_stat_parse(struct store_stat *out, const struct http_answer *http)
 {
 	const char *etag = http_header(http, "etag");
@@ -336,6 +353,7 @@ void s3_stat_parse(struct store_stat *out, const struct http_answer *http)
 
 	memset(out, 0, sizeof(*out));
 	result_unquote(out->etag, etag != NULL ? etag : "");
+	out->etag_is_md5 = is_md5(out->etag, http);
 	/* Without a time that we can read it is 1970. */
 	if (modified == NULL || date_http(&out->mtime, modified) != 0)
 		out->mtime = (struct timespec){ 0, 0 };

@@ -420,6 +420,7 @@ int s3_probe(struct store *store, const char *prefix,
 		rc = probe_parts(p);
 	if (rc == 0)
 		rc = probe_remove(p);
+	p->caps.probed = rc == 0;
 	publish(p, &p->caps);
 	/* Also if we were interrupted; what stays behind is of no consequence. */
 	(void)s3_remove(store, p->key, NULL);

@@ -43,6 +43,9 @@ struct store_stat {
 	struct timespec mtime; /* when it was written, by the store's clock */
 	int64_t date_s; /* that clock at the answer, seconds; 0: not known */
 	char etag[STORE_ETAG_MAX]; /* "" if the store gave none */
+	/* Nothing says that it is not the MD5 that it looks like; not in
+	   listings. */
+	int etag_is_md5;
 	char content_type[STORE_TYPE_MAX]; /* not in listings */
 	char content_encoding[STORE_TYPE_MAX]; /* not in listings */
 	struct meta meta; /* not in listings */
@@ -123,6 +126,7 @@ struct store_list {
  * is overwritten.
  */
 struct store_caps {
+	int probed; /* or known; else all but list_version is 0 */
 	int put_if_absent, put_if_match;
 	int complete_if_absent, complete_if_match; /* multipart */
 	int remove_if_match;
