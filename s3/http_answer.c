@@ -73,7 +73,7 @@ int http_each(const struct http_answer *answer,
 	      void *arg)
 {
 	const char *p = (const char *)answer->headers.data;
-	const char *end = p + answer->headers.len;
+	const char *end = p != NULL ? p + answer->headers.len : NULL;
 
 	while (p < end) {
 		const char *value = p + strlen(p) + 1;
