@@ -14,6 +14,8 @@
 #include "s3/local.h"
 
 #define CHECK_MS          8000 /* is it there at all? */
+#define KEYS_MS           8000 /* temporary keys, where they are to be had */
+#define KEYS_AGAIN_MS     500
 #define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
 #define RETRIES           10
@@ -49,6 +51,37 @@ static const char *setting(struct s3_credentials *c, const char *given,
 	return buf;
 }
 
+/* Those of a role or a program have to be fetched: see that they can be. */
+static int fetch_keys(struct s3_credentials *c, struct store_error *error)
+{
+	const struct timespec pause = { .tv_nsec = KEYS_AGAIN_MS * 1000000L };
+	uint64_t deadline = now_ms() + KEYS_MS;
+	const struct store_call call = { .cancel = past_deadline,
+					 .cancel_arg = &deadline,
+					 .error = error };
+	char source[S3_CREDENTIALS_SOURCE];
+	struct s3_keys keys;
+	int err;
+
+	while ((err = s3_credentials_get(c, &call, &keys)) == -EAGAIN) {
+		/* What it says is better than that the time is over. */
+		if (now_ms() + KEYS_AGAIN_MS > deadline)
+			return error->cause > 0 ? -error->cause : -EIO;
+		(void)nanosleep(&pause, NULL);
+	}
+	bytes_wipe(&keys, sizeof(keys));
+	if (err == -ENOENT)
+		return 0; /* anonymous */
+	if (err == -EINTR) {
+		err = -ETIMEDOUT;
+		s3_credentials_source(c, source);
+		(void)snprintf(error->text, sizeof(error->text),
+			       "no keys within %d s: %.120s does not give them",
+			       KEYS_MS / 1000, source);
+	}
+	return err;
+}
+
 static int open_client(struct backend *b, const struct spec *spec,
 		       const struct options *o, struct store_error *error)
 {
@@ -58,6 +91,8 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.session_token = o->session_token,
 		.profile = o->profile,
 		.anonymous = (int)o->anonymous,
+		.region = o->region,
+		.ca_file = o->ca_file,
 	};
 	struct s3_conf conf = {
 		.bucket = spec->bucket,
@@ -74,6 +109,8 @@ static int open_client(struct backend *b, const struct spec *spec,
 	int err;
 
 	err = s3_credentials_new(&b->credentials, &cred, error);
+	if (!err)
+		err = fetch_keys(b->credentials, error);
 	if (err)
 		return err;
 	conf.endpoint = setting(b->credentials, o->endpoint, "endpoint_url",

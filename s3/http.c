@@ -17,6 +17,7 @@
 struct http {
 	char *name, *ca_file;
 	unsigned connect_timeout_s, timeout_s;
+	int no_proxy;
 	pthread_mutex_t mutex; /* all below */
 	pthread_cond_t freed;
 	unsigned idle_len, made, max;
@@ -69,6 +70,7 @@ int http_new(struct http **out, const struct http_conf *conf)
 	h->max = max;
 	h->connect_timeout_s = conf->connect_timeout_s;
 	h->timeout_s = conf->timeout_s;
+	h->no_proxy = conf->no_proxy;
 	if (pthread_mutex_init(&h->mutex, NULL) != 0)
 		goto free_ca_file;
 	if (pthread_condattr_init(&attr) != 0)
@@ -312,6 +314,8 @@ static CURLcode set_common(CURL *curl, struct exchange *x)
 	SET(CURLOPT_CONNECTTIMEOUT, (long)x->http->connect_timeout_s);
 	if (x->http->ca_file != NULL)
 		SET(CURLOPT_CAINFO, x->http->ca_file);
+	if (x->http->no_proxy)
+		SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, x);
 	SET(CURLOPT_WRITEFUNCTION, on_body);

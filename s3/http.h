@@ -21,6 +21,7 @@ struct http_conf {
 	/* PEM file of those who may vouch for the server; copied.  NULL: the
 	   system's. */
 	const char *ca_file;
+	int no_proxy; /* whatever the environment says */
 };
 
 /* 0 or -ENOMEM. */
