@@ -207,7 +207,7 @@ static int role_keys(struct chain *ch, const struct looked *l,
 	rc = role_check(ch, l, &role);
 	if (rc != 0)
 		return rc;
-	if (source == NULL && place == NULL)
+	if (role.token_file != NULL)
 		return out != NULL ? sts_web_identity(&l->conf, &role, ch->call,
 						      out)
 				   : 0;
@@ -254,7 +254,7 @@ static int way_keys(struct chain *ch, const struct looked *l,
 			  l->name);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): CHAIN_MAX deep at most */
+/* Calls itself by way of profile_keys(), CHAIN_MAX deep at most. */
 static int fetch(struct chain *ch, const char *name, struct cred_keys *out)
 {
 	struct looked l = { .name = name, .conf = *ch->conf };

@@ -186,6 +186,7 @@ static void refuses(void **state)
 	expect_error(&x, -EINVAL, "line 2");
 	/* Whoever gives keys does not need the file. */
 	expect(&given, "A", "S", "options");
+	assert_int_equal(unlink(config), 0);
 	write_file(credentials, "[x]\naws_access_key_id=A\n");
 	expect_error(&x, -EINVAL, "no secret key");
 	assert_int_equal(unlink(credentials), 0);

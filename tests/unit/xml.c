@@ -196,7 +196,8 @@ static void dates(void **state)
 		"Fri, 24 May 2013 00:00:00 GMT+1",
 		"Friday, 24-May-13 00:00:00 GMT",
 	};
-	static const char *const bad_iso[] = { "", "2013-05-24",
+	static const char *const bad_iso[] = { "",
+					       "2013-05-24",
 					       "2013-05-24T00:00:00",
 					       "2013-13-24T00:00:00Z",
 					       "2013-05-24T00:00:00+24:00",
