@@ -54,9 +54,8 @@ static int last_resort(const struct cred_source *s, int had_keys,
 	}
 	return store_fail(call, -EACCES,
 			  "no keys: not in AWS_ACCESS_KEY_ID, not in profile "
-			  "\"%.20s\" of %.30s or %.30s; %.120s",
-			  s->name, s->files.credentials, s->files.config,
-			  why.text);
+			  "\"%.20s\" of %.50s; %.130s",
+			  s->name, s->files.credentials, why.text);
 }
 
 static int fetch(const struct cred_source *s, int had_keys, int64_t now_s,

@@ -76,7 +76,7 @@ static int ask(const struct imds *m, const char *method, const char *path,
 {
 	int is_put = strcmp(method, "PUT") == 0;
 	const struct sigv4_pair header = {
-		is_put ? "x-amz-aws-ec2-metadata-token-ttl-seconds"
+		is_put ? "x-aws-ec2-metadata-token-ttl-seconds"
 		       : "x-aws-ec2-metadata-token",
 		is_put ? "21600" : m->token
 	};

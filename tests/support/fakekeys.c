@@ -97,9 +97,12 @@ static void sts(struct fakekeys *f, struct scripted_reply *r)
 static void metadata(struct fakekeys *f, struct scripted_reply *r)
 {
 	if (strcmp(f->method, "PUT") == 0) {
-		f->metadata_tokens++;
-		answer(r, strcmp(f->target, "/latest/api/token") ? 404 : 200,
-		       "METATOKEN");
+		if (strcmp(f->target, "/latest/api/token") != 0)
+			answer(r, 404, "");
+		else if (strcmp(f->metadata_ttl, "21600") != 0)
+			answer(r, 400, "");
+		else
+			answer(r, 200, "METATOKEN");
 	} else if (strcmp(f->metadata_token, "METATOKEN") != 0) {
 		answer(r, 401, "");
 	} else if (strcmp(f->target, ROLES) == 0) {
@@ -127,6 +130,8 @@ static void serve(void *arg, const struct scripted_request *req,
 			sizeof(f->security_token));
 	scripted_header(req, "x-aws-ec2-metadata-token", f->metadata_token,
 			sizeof(f->metadata_token));
+	scripted_header(req, "x-aws-ec2-metadata-token-ttl-seconds",
+			f->metadata_ttl, sizeof(f->metadata_ttl));
 	if (f->status != 0)
 		answer(r, f->status, f->raw != NULL ? f->raw : "");
 	else if (strcmp(req->method, "POST") == 0)

@@ -28,9 +28,9 @@ struct fakekeys {
 	const char *token_text; /* instead of TKn */
 	unsigned delay_ms; /* before keys are given */
 	unsigned given; /* how often */
-	unsigned metadata_tokens; /* PUTs for one */
 	char method[16], target[256], body[4096];
 	char authorization[1024], security_token[1024], metadata_token[256];
+	char metadata_ttl[16];
 };
 
 /* The environment has nothing but what leads to these. */
