@@ -183,7 +183,10 @@ static int get_locked(struct s3_credentials *c, const struct store_call *call)
 		}
 		rc = update(c, need, call);
 		/* Old keys are better than none. */
-		return is_valid(c) ? 0 : rc;
+		if (is_valid(c))
+			return 0;
+		if (rc != 0)
+			return rc;
 	}
 }
 

@@ -103,7 +103,7 @@ static int perform(const struct cred_request *req, const char *host,
 int cred_http(const struct cred_request *req, const struct store_call *call,
 	      struct cred_answer *out)
 {
-	struct http_answer answer;
+	struct http_answer answer = { .status = 0 };
 	struct sink sink = { BYTES_INIT, 0 };
 	struct cred_url url;
 	char host[256];
@@ -114,23 +114,27 @@ int cred_http(const struct cred_request *req, const struct store_call *call,
 	memcpy(host, url.host, url.host_len);
 	host[url.host_len] = '\0';
 	rc = perform(req, host, call, &sink, &answer);
-	if (rc == 0) {
-		rc = bytes_append(&sink.body, "", 1);
-		if (rc != 0)
-			(void)store_fail(call, rc, "out of memory");
-		out->status = rc == 0 ? answer.status : out->status;
-		http_answer_clear(&answer);
-	} else if (sink.too_long) {
+	if (rc != 0 && sink.too_long)
 		(void)store_fail(call, rc,
 				 "%s: an answer of more than %zu "
 				 "bytes",
 				 req->what, ANSWER_MAX);
-	}
+	if (rc != 0)
+		goto clear_body;
+	rc = bytes_append(&sink.body, "", 1);
 	if (rc != 0) {
-		bytes_clear(&sink.body);
-		return rc;
+		(void)store_fail(call, rc, "out of memory");
+		goto clear_answer;
 	}
 	sink.body.len--;
+	out->status = answer.status;
 	out->body = sink.body;
+	http_answer_clear(&answer);
 	return 0;
+
+clear_answer:
+	http_answer_clear(&answer);
+clear_body:
+	bytes_clear(&sink.body);
+	return rc;
 }

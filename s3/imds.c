@@ -111,7 +111,7 @@ static int ask(const struct imds *m, const char *method, const char *path,
 
 static int token_get(struct imds *m, const struct store_call *call)
 {
-	struct bytes body;
+	struct bytes body = BYTES_INIT;
 	int cause;
 	int rc;
 	size_t i;
@@ -149,8 +149,8 @@ static int token_get(struct imds *m, const struct store_call *call)
 static int role_path(const struct imds *m, const struct store_call *call,
 		     struct bytes *path)
 {
-	struct bytes list;
-	size_t len;
+	struct bytes list = BYTES_INIT;
+	size_t len = 0;
 	int rc;
 
 	rc = ask(m, "GET", ROLES, call, &list);
@@ -160,7 +160,8 @@ static int role_path(const struct imds *m, const struct store_call *call,
 				  m->what);
 	if (rc != 0)
 		return rc;
-	len = strcspn((char *)list.data, "\r\n");
+	while (len < list.len && list.data[len] > 0x20)
+		len++;
 	if (len == 0 || len > 256)
 		rc = store_fail(call, -EIO, "%s: no role's name", m->what);
 	if (rc == 0) {
@@ -181,7 +182,7 @@ int imds_fetch(const struct cred_conf *conf, const struct store_call *call,
 {
 	struct imds m = { .base = "" };
 	struct bytes path = BYTES_INIT;
-	struct bytes body;
+	struct bytes body = BYTES_INIT;
 	int rc;
 
 	if (imds_disabled())

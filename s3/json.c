@@ -6,12 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* jansson's object is ours: no caller sees into it. */
-static json_t *object_of(const struct json *j)
-{
-	/* Only json_free() changes it. */
-	return (json_t *)(uintptr_t)j;
-}
+struct json {
+	json_t *object;
+};
 
 /* The length goes before each block, so that it can be wiped. */
 #define BLOCK_HEAD _Alignof(max_align_t)
@@ -52,32 +49,38 @@ static void init(void)
 int json_parse(struct json **out, const void *text, size_t len)
 {
 	json_error_t error;
-	json_t *object;
+	struct json *j;
+	int rc = -EIO;
 
 	if (len > JSON_TEXT_MAX)
 		return -EIO;
 	(void)pthread_once(&init_once, init); /* cannot fail */
-	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	if (object == NULL)
-		return json_error_code(&error) == json_error_out_of_memory
-			       ? -ENOMEM
-			       : -EIO;
-	if (!json_is_object(object)) {
-		json_decref(object);
-		return -EIO;
+	j = malloc(sizeof(*j));
+	if (j == NULL)
+		return -ENOMEM;
+	j->object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (j->object == NULL &&
+	    json_error_code(&error) == json_error_out_of_memory)
+		rc = -ENOMEM;
+	if (!json_is_object(j->object)) {
+		json_free(j);
+		return rc;
 	}
-	*out = (struct json *)object;
+	*out = j;
 	return 0;
 }
 
 void json_free(struct json *j)
 {
-	json_decref(object_of(j));
+	if (j == NULL)
+		return;
+	json_decref(j->object);
+	free(j);
 }
 
 int json_text(const struct json *j, const char *name, const char **out)
 {
-	const json_t *value = json_object_get(object_of(j), name);
+	const json_t *value = json_object_get(j->object, name);
 
 	if (value == NULL || json_is_null(value))
 		return -ENOENT;
@@ -89,7 +92,7 @@ int json_text(const struct json *j, const char *name, const char **out)
 
 int json_number(const struct json *j, const char *name, int64_t *out)
 {
-	const json_t *value = json_object_get(object_of(j), name);
+	const json_t *value = json_object_get(j->object, name);
 
 	if (value == NULL || json_is_null(value))
 		return -ENOENT;
