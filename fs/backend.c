@@ -17,6 +17,8 @@
 #include "s3/local.h"
 
 #define CHECK_MS          8000 /* is it there at all? */
+#define KEYS_MS           8000 /* temporary keys, where they are to be had */
+#define KEYS_AGAIN_MS     500
 #define PROBE_MS          30000 /* some 25 requests to one that is */
 #define CONNECT_TIMEOUT_S 5
 #define SSE_KMS           2 /* of the row "sse" */
@@ -101,6 +103,37 @@ static int customer_key(const struct options *o, struct aead_key *key,
 		   : 0;
 }
 
+/* Those of a role or a program have to be fetched: see that they can be. */
+static int fetch_keys(struct s3_credentials *c, struct store_error *error)
+{
+	const struct timespec pause = { .tv_nsec = KEYS_AGAIN_MS * 1000000L };
+	uint64_t deadline = now_ms() + KEYS_MS;
+	const struct store_call call = { .cancel = past_deadline,
+					 .cancel_arg = &deadline,
+					 .error = error };
+	char source[S3_CREDENTIALS_SOURCE];
+	struct s3_keys keys;
+	int err;
+
+	while ((err = s3_credentials_get(c, &call, &keys)) == -EAGAIN) {
+		/* What it says is better than that the time is over. */
+		if (now_ms() + KEYS_AGAIN_MS > deadline)
+			return error->cause > 0 ? -error->cause : -EIO;
+		(void)nanosleep(&pause, NULL);
+	}
+	bytes_wipe(&keys, sizeof(keys));
+	if (err == -ENOENT)
+		return 0; /* anonymous */
+	if (err == -EINTR) {
+		err = -ETIMEDOUT;
+		s3_credentials_source(c, source);
+		(void)snprintf(error->text, sizeof(error->text),
+			       "no keys within %d s: %.120s does not give them",
+			       KEYS_MS / 1000, source);
+	}
+	return err;
+}
+
 static int open_client(struct backend *b, const struct spec *spec,
 		       const struct options *o, struct store_error *error)
 {
@@ -113,6 +146,8 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.session_token = o->session_token,
 		.profile = o->profile,
 		.anonymous = (int)o->anonymous,
+		.region = o->region,
+		.ca_file = o->ca_file,
 	};
 	struct s3_conf conf = {
 		.bucket = spec->bucket,
@@ -145,6 +180,8 @@ static int open_client(struct backend *b, const struct spec *spec,
 		err = customer_key(o, &key, error);
 	if (!err)
 		err = s3_credentials_new(&b->credentials, &cred, error);
+	if (!err)
+		err = fetch_keys(b->credentials, error);
 	if (err)
 		return err;
 	(void)snprintf(uploads, sizeof(uploads), "%s.dg/uploads/",

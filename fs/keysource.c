@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "crypto/secret.h"
+#include "crypto/subprocess.h"
+#include "crypto/words.h"
 #include "fs/keytext.h"
-#include "fs/subprocess.h"
-#include "fs/words.h"
 
 #define SOURCE_MAX ((size_t)4096) /* bytes of a file or an output */
 #define MAKE       "make one with: mount.deltaglider --generate-key"

@@ -212,9 +212,12 @@ static int run_session(struct mounted *m)
 	daemon_ready(&m->daemon);
 	log_info("%s mounted on %s", m->rq->spec_text, m->dir);
 	unfinished_tell(m->volume);
-	if (m->backend.credentials)
-		log_info("credentials from %s",
-			 s3_credentials_source(m->backend.credentials));
+	if (m->backend.credentials) {
+		char source[S3_CREDENTIALS_SOURCE];
+
+		s3_credentials_source(m->backend.credentials, source);
+		log_info("credentials from %s", source);
+	}
 	localcache_tell(&m->cache);
 	if (m->unlocked)
 		log_warning(

@@ -1,298 +1,343 @@
+/* When the source of keys is asked, and by whom. */
 #include "s3/credentials.h"
 
 #include <errno.h>
-#include <pwd.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "s3/credentials_private.h"
 #include "s3/error.h"
-#include "s3/profile.h"
 
-/* Nothing changes once it is made, so that no lock is needed. */
+#define EARLY_S   300 /* keys are replaced so long before they end */
+#define AGAIN_MS  15000 /* between tries to replace keys that still hold */
+#define JITTER_MS 5000 /* and up to this, not all mounts at once */
+#define FAIL_MS   1000 /* a failure is the answer to all who ask so soon */
+#define LOOK_MS   1000 /* between looks at the files */
+#define POLL_NS   200000000L /* between looks at `cancel` */
+
 struct s3_credentials {
-	struct s3_keys keys;
-	int anonymous;
-	struct profile *profile; /* or NULL: no file had it */
-	char source[256];
+	/* Nothing of this changes once it is made. */
+	int64_t (*clock_ms)(void *arg, clockid_t id);
+	void *clock_arg;
+
+	/* Only who has set `is_busy` has it changed. */
+	struct cred_source source;
+
+	pthread_mutex_t mutex; /* all below; not held while a source is asked */
+	pthread_cond_t done; /* `is_busy` is 0 again */
+	int is_busy;
+	int has_keys;
+	int is_refused; /* the server does not take them any more */
+	int is_doubted; /* it may not: ask the source, once */
+	struct cred_keys now;
+	int64_t got_ms; /* monotonic, as all of these */
+	int64_t next_try_ms, next_look_ms;
+	int64_t failed_until_ms; /* until then this is the answer: */
+	int failed_rc;
+	struct store_error failed;
 };
 
-/* The value, or NULL if it is not set or empty. */
-static const char *env(const char *name)
-{
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets any by then */
-	const char *value = getenv(name);
+/* What is to be done before keys are given out. */
+enum need {
+	NEED_NOTHING,
+	NEED_LOOK, /* whether the files have changed */
+	NEED_FETCH,
+};
 
-	return value != NULL && *value != '\0' ? value : NULL;
+static int64_t system_ms(void *arg, clockid_t id)
+{
+	struct timespec t;
+
+	(void)arg;
+	(void)clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int copy_key(char *out, size_t cap, const char *in, const char *name,
-		    struct store_error *error)
+static int64_t mono_ms(const struct s3_credentials *c)
 {
-	size_t len = in != NULL ? strlen(in) : 0;
-	size_t i;
+	return c->clock_ms(c->clock_arg, CLOCK_MONOTONIC);
+}
 
-	if (len >= cap)
-		return store_error_set(error, -EINVAL,
-				       "the %s has %zu bytes, %zu is the most",
-				       name, len, cap - 1);
-	/* They go into headers. */
-	for (i = 0; i < len; i++)
-		if (in[i] <= 0x20 || in[i] > 0x7e)
-			return store_error_set(error, -EINVAL,
-					       "the %s has a blank or another "
-					       "character that no key has",
-					       name);
-	if (len > 0)
-		memcpy(out, in, len);
-	out[len] = '\0';
+static int64_t wall_s(const struct s3_credentials *c)
+{
+	return c->clock_ms(c->clock_arg, CLOCK_REALTIME) / 1000;
+}
+
+static int is_valid(const struct s3_credentials *c)
+{
+	return c->has_keys && !c->is_refused &&
+	       (c->now.expires_s == 0 || c->now.expires_s > wall_s(c));
+}
+
+static enum need need_of(const struct s3_credentials *c)
+{
+	int64_t mono = mono_ms(c);
+
+	if (c->source.kind == CRED_GIVEN)
+		return NEED_NOTHING;
+	if (!is_valid(c) || c->is_doubted)
+		return NEED_FETCH;
+	if (c->now.expires_s != 0 && c->now.expires_s - wall_s(c) <= EARLY_S &&
+	    mono >= c->next_try_ms)
+		return NEED_FETCH;
+	if (c->source.kind == CRED_PROFILE && mono >= c->next_look_ms)
+		return NEED_LOOK;
+	return NEED_NOTHING;
+}
+
+/* Locked.  Until somebody is done, or for a while.  0 or -EINTR. */
+static int wait_for(struct s3_credentials *c, const struct store_call *call)
+{
+	struct timespec until;
+	int cancelled;
+
+	/* Unlocked, as this is the caller's own code. */
+	pthread_mutex_unlock(&c->mutex);
+	cancelled = store_cancelled(call);
+	pthread_mutex_lock(&c->mutex);
+	if (cancelled)
+		return store_fail(call, -EINTR, "interrupted");
+	if (!c->is_busy)
+		return 0;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += POLL_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void)pthread_cond_timedwait(&c->done, &c->mutex, &until);
 	return 0;
 }
 
-/* 0; -ENOENT if there are none here; -EINVAL if there is only a half. */
-static int take_keys(struct s3_credentials *c, const char *access,
-		     const char *secret, const char *token,
-		     struct store_error *error)
+static int64_t jitter_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_nsec / 1000 % JITTER_MS;
+}
+
+/* Locked, and unlocked meanwhile.  0, or why there is nothing new. */
+static int update(struct s3_credentials *c, enum need need,
+		  const struct store_call *call)
+{
+	struct store_error why = { 0 };
+	struct store_call asked = { .cancel = call->cancel,
+				    .cancel_arg = call->cancel_arg,
+				    .error = &why };
+	struct cred_keys got = { .expires_s = 0 };
+	int rc;
+
+	c->is_busy = 1;
+	c->is_doubted = 0;
+	c->next_look_ms = mono_ms(c) + LOOK_MS;
+	if (need == NEED_FETCH)
+		c->next_try_ms = mono_ms(c) + AGAIN_MS + jitter_ms();
+	pthread_mutex_unlock(&c->mutex);
+	/* Nobody else changes `now` or `has_keys`. */
+	rc = cred_source_renew(&c->source, c->has_keys ? &c->now : NULL,
+			       need == NEED_LOOK, wall_s(c), &asked, &got);
+	if (rc == -ENOENT)
+		rc = -EACCES; /* the other one means: anonymous */
+	pthread_mutex_lock(&c->mutex);
+	if (rc > 0) {
+		c->now = got;
+		c->has_keys = 1;
+		c->is_refused = 0;
+		c->got_ms = mono_ms(c);
+		c->failed_rc = 0;
+	} else if (rc < 0 && rc != -EINTR) {
+		c->failed_until_ms = mono_ms(c) + FAIL_MS;
+		c->failed_rc = rc;
+		c->failed = why;
+	}
+	if (rc < 0 && call->error != NULL)
+		*call->error = why;
+	c->is_busy = 0;
+	pthread_cond_broadcast(&c->done);
+	bytes_wipe(&got, sizeof(got));
+	return rc > 0 ? 0 : rc;
+}
+
+/* Locked.  As s3_credentials_get(). */
+static int get_locked(struct s3_credentials *c, const struct store_call *call)
+{
+	enum need need;
+	int rc;
+
+	for (;;) {
+		need = need_of(c);
+		if (need == NEED_NOTHING || (c->is_busy && is_valid(c)))
+			return 0;
+		if (!is_valid(c) && c->failed_rc != 0 &&
+		    mono_ms(c) < c->failed_until_ms) {
+			if (call->error != NULL)
+				*call->error = c->failed;
+			return c->failed_rc;
+		}
+		if (c->is_busy) {
+			rc = wait_for(c, call);
+			if (rc != 0)
+				return rc;
+			continue;
+		}
+		rc = update(c, need, call);
+		/* Old keys are better than none. */
+		if (is_valid(c))
+			return 0;
+		if (rc != 0)
+			return rc;
+	}
+}
+
+int s3_credentials_get(struct s3_credentials *c, const struct store_call *call,
+		       struct s3_keys *out)
 {
 	int rc;
 
-	if (access == NULL && secret == NULL)
+	if (call == NULL)
+		call = &store_call_none;
+	if (c->source.kind == CRED_ANONYMOUS)
 		return -ENOENT;
-	if (access == NULL || secret == NULL)
-		return store_error_set(
-			error, -EINVAL, "%s: there is %s, but no %s", c->source,
-			access != NULL ? "an access key" : "a secret key",
-			access != NULL ? "secret key" : "access key");
-	rc = copy_key(c->keys.access_key, sizeof(c->keys.access_key), access,
-		      "access key", error);
+	pthread_mutex_lock(&c->mutex);
+	rc = get_locked(c, call);
 	if (rc == 0)
-		rc = copy_key(c->keys.secret_key, sizeof(c->keys.secret_key),
-			      secret, "secret key", error);
-	if (rc == 0)
-		rc = copy_key(c->keys.session_token,
-			      sizeof(c->keys.session_token), token,
-			      "session token", error);
+		*out = c->now.keys;
+	pthread_mutex_unlock(&c->mutex);
 	return rc;
 }
 
-/* The two files, and what they have of the profile. */
-struct files {
-	const char *profile;
-	char credentials[512], config[512];
-	int found; /* the profile, in one of them */
-};
-
-/* mount(8) and systemd start their helpers without HOME. */
-static void home_of_user(char *out, size_t cap)
+static int keys_same(const struct s3_keys *a, const struct s3_keys *b)
 {
-	struct passwd pw, *found = NULL;
-	char buf[2048];
-
-	if (getpwuid_r(geteuid(), &pw, buf, sizeof(buf), &found) != 0 ||
-	    found == NULL)
-		(void)snprintf(out, cap, "%s", "");
-	else
-		(void)snprintf(out, cap, "%s", found->pw_dir);
+	return strcmp(a->access_key, b->access_key) == 0 &&
+	       strcmp(a->secret_key, b->secret_key) == 0 &&
+	       strcmp(a->session_token, b->session_token) == 0;
 }
 
-static void file_name(char *out, size_t cap, const char *variable,
-		      const char *name)
+/* What a server says of keys that have ended, and of keys that it never had. */
+static int is_ended(const char *code)
 {
-	const char *given = env(variable);
-	const char *home = env("HOME");
-	char own[256];
-
-	if (given != NULL) {
-		(void)snprintf(out, cap, "%s", given);
-		return;
-	}
-	if (home == NULL) {
-		home_of_user(own, sizeof(own));
-		home = own;
-	}
-	(void)snprintf(out, cap, "%s/.aws/%s", home, name);
+	return strcmp(code, "ExpiredToken") == 0 ||
+	       strcmp(code, "ExpiredTokenException") == 0 ||
+	       strcmp(code, "TokenRefreshRequired") == 0 ||
+	       strcmp(code, "InvalidToken") == 0;
 }
 
-static int file_take(struct s3_credentials *c, struct files *f,
-		     const char *path, const char *section,
-		     struct store_error *error)
+static int is_unknown(const char *code)
 {
-	int line;
+	return strcmp(code, "InvalidAccessKeyId") == 0 ||
+	       strcmp(code, "SignatureDoesNotMatch") == 0;
+}
+
+/* Locked.  Has this answer anything to do with the age of the keys? */
+static int doubt(struct s3_credentials *c, const struct s3_keys *used,
+		 int status, const char *code)
+{
+	int may_ask = c->now.renewable && mono_ms(c) - c->got_ms >= AGAIN_MS;
+
+	c->next_look_ms = 0;
+	if (may_ask && is_ended(code))
+		c->is_refused = 1;
+	/* Keys without an end may have been replaced at any time. */
+	if (may_ask && is_unknown(code) && c->now.expires_s == 0)
+		c->is_doubted = 1;
+	/* The answer to a HEAD has no code, and S3's to an old token is 400. */
+	if (may_ask && *code == '\0' && status == 400 &&
+	    used->session_token[0] != '\0')
+		c->is_doubted = 1;
+	return c->is_refused || c->is_doubted || c->source.kind == CRED_PROFILE;
+}
+
+int s3_credentials_expired(struct s3_credentials *c, const struct s3_keys *used,
+			   int status, const char *code,
+			   const struct store_call *call)
+{
+	const struct store_call quiet = { .cancel = call->cancel,
+					  .cancel_arg = call->cancel_arg };
+	struct s3_keys fresh;
+	int may_help;
 	int rc;
 
-	rc = profile_read(c->profile, path, section, &line);
-	if (rc == -ENOENT)
+	if (c->source.kind == CRED_ANONYMOUS || c->source.kind == CRED_GIVEN ||
+	    status / 100 != 4 ||
+	    (*code != '\0' && !is_ended(code) && !is_unknown(code)) ||
+	    (*code == '\0' && status != 400 && status != 403))
 		return 0;
-	if (rc == -EINVAL && line > 0)
-		return store_error_set(error, rc, "%s: line %d is malformed",
-				       path, line);
+	pthread_mutex_lock(&c->mutex);
+	may_help = !keys_same(&c->now.keys, used);
+	if (may_help) {
+		pthread_mutex_unlock(&c->mutex);
+		return 1;
+	}
+	may_help = doubt(c, used, status, code);
+	/* Who is at it already will have the answer, and not the old keys. */
+	while (may_help && c->is_busy && wait_for(c, &quiet) == 0)
+		;
+	pthread_mutex_unlock(&c->mutex);
+	if (!may_help)
+		return 0;
+	rc = s3_credentials_get(c, &quiet, &fresh);
 	if (rc != 0)
-		return store_error_set(error, rc, "cannot read %s: %s", path,
-				       store_strerror(rc));
-	if (!f->found)
-		(void)snprintf(c->source, sizeof(c->source),
-			       "profile %.60s in %.180s", f->profile, path);
-	f->found = 1;
-	return 0;
+		return 1; /* and the next try says why */
+	rc = !keys_same(&fresh, used);
+	bytes_wipe(&fresh, sizeof(fresh));
+	return rc;
 }
 
-/* Read what there is of the profile; 0 also if that is nothing. */
-static int files_read(struct s3_credentials *c, struct files *f,
-		      struct store_error *error)
+static struct s3_credentials *make(void)
 {
-	char section[256];
-	int rc;
+	struct s3_credentials *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
 
-	file_name(f->credentials, sizeof(f->credentials),
-		  "AWS_SHARED_CREDENTIALS_FILE", "credentials");
-	file_name(f->config, sizeof(f->config), "AWS_CONFIG_FILE", "config");
-	rc = file_take(c, f, f->credentials, f->profile, error);
-	if (rc != 0)
-		return rc;
-	(void)snprintf(section, sizeof(section), "%s%.200s",
-		       strcmp(f->profile, "default") == 0 ? "" : "profile ",
-		       f->profile);
-	return file_take(c, f, f->config, section, error);
-}
+	if (c == NULL)
+		return NULL;
+	if (pthread_mutex_init(&c->mutex, NULL) != 0)
+		goto free_credentials;
+	if (pthread_condattr_init(&attr) != 0)
+		goto destroy_mutex;
+	/* Cannot fail: the attribute and the clock are valid. */
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (pthread_cond_init(&c->done, &attr) != 0)
+		goto destroy_attr;
+	pthread_condattr_destroy(&attr);
+	return c;
 
-/* How a profile gets keys that we cannot follow, or NULL. */
-static const char *other_way(const struct profile *p)
-{
-	static const char *const ways[] = { "credential_process", "role_arn",
-					    "sso_session", "sso_start_url",
-					    "web_identity_token_file" };
-	size_t i;
-
-	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
-		if (profile_get(p, ways[i]) != NULL)
-			return ways[i];
+destroy_attr:
+	pthread_condattr_destroy(&attr);
+destroy_mutex:
+	pthread_mutex_destroy(&c->mutex);
+free_credentials:
+	free(c);
 	return NULL;
-}
-
-static int profile_keys(struct s3_credentials *c, const struct files *f,
-			int asked_for, struct store_error *error)
-{
-	const char *way;
-	int rc;
-
-	if (!f->found && asked_for)
-		return store_error_set(error, -EINVAL,
-				       "there is no profile \"%.60s\" in "
-				       "%.80s or %.80s",
-				       f->profile, f->credentials, f->config);
-	rc = take_keys(c, profile_get(c->profile, "aws_access_key_id"),
-		       profile_get(c->profile, "aws_secret_access_key"),
-		       profile_get(c->profile, "aws_session_token"), error);
-	if (rc != -ENOENT)
-		return rc;
-	way = other_way(c->profile);
-	if (way != NULL)
-		return store_error_set(error, -ENOENT,
-				       "profile \"%.60s\" gets its keys by %s, "
-				       "which is not supported: put keys into "
-				       "the environment",
-				       f->profile, way);
-	return store_error_set(error, -ENOENT,
-			       "no keys: neither AWS_ACCESS_KEY_ID and "
-			       "AWS_SECRET_ACCESS_KEY, nor profile \"%.40s\" "
-			       "in %.70s or %.60s",
-			       f->profile, f->credentials, f->config);
-}
-
-/* The value, or NULL if it is not given or empty. */
-static const char *given(const char *value)
-{
-	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-/* Keys from anywhere but a file.  0, -ENOENT if there are none, -EINVAL. */
-static int direct_keys(struct s3_credentials *c,
-		       const struct s3_credentials_conf *conf,
-		       struct store_error *error)
-{
-	const char *access = given(conf->access_key);
-	const char *secret = given(conf->secret_key);
-
-	if (conf->anonymous) {
-		c->anonymous = 1;
-		(void)snprintf(c->source, sizeof(c->source), "anonymous");
-		return 0;
-	}
-	if (access != NULL || secret != NULL) {
-		(void)snprintf(c->source, sizeof(c->source), "options");
-		return take_keys(c, access, secret, given(conf->session_token),
-				 error);
-	}
-	if (given(conf->profile) != NULL)
-		return -ENOENT;
-	(void)snprintf(c->source, sizeof(c->source), "environment");
-	return take_keys(c, env("AWS_ACCESS_KEY_ID"),
-			 env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"),
-			 error);
-}
-
-static int find_keys(struct s3_credentials *c,
-		     const struct s3_credentials_conf *conf,
-		     struct store_error *error)
-{
-	struct files f = { .profile = given(conf->profile) };
-	char source[sizeof(c->source)];
-	int asked_for;
-	int direct;
-	int rc;
-
-	if (f.profile == NULL)
-		f.profile = env("AWS_PROFILE");
-	asked_for = f.profile != NULL;
-	if (f.profile == NULL)
-		f.profile = "default";
-	direct = direct_keys(c, conf, error);
-	if (direct != 0 && direct != -ENOENT)
-		return direct;
-	memcpy(source, c->source, sizeof(source));
-	/* In any case, for its other settings, which are no necessity. */
-	rc = files_read(c, &f, error);
-	if (direct == 0) {
-		memcpy(c->source, source, sizeof(source));
-		return 0;
-	}
-	return rc != 0 ? rc : profile_keys(c, &f, asked_for, error);
 }
 
 int s3_credentials_new(struct s3_credentials **out,
 		       const struct s3_credentials_conf *conf,
 		       struct store_error *error)
 {
-	struct s3_credentials *c;
+	const struct store_call call = { .error = error };
+	struct s3_credentials *c = make();
 	int rc;
 
-	c = calloc(1, sizeof(*c));
-	if (c == NULL || profile_new(&c->profile) != 0) {
-		free(c);
-		return store_error_set(error, -ENOMEM, "out of memory");
-	}
-	rc = find_keys(c, conf, error);
-	if (rc != 0) {
+	if (c == NULL)
+		return store_fail(&call, -ENOMEM, "out of memory");
+	c->clock_ms = conf->clock_ms != NULL ? conf->clock_ms : system_ms;
+	c->clock_arg = conf->clock_arg;
+	rc = cred_source_init(&c->source, conf, wall_s(c), &call, &c->now);
+	if (rc < 0) {
 		s3_credentials_free(c);
 		return rc;
 	}
+	c->has_keys = rc;
 	*out = c;
-	return 0;
-}
-
-int s3_credentials_get(struct s3_credentials *c, struct s3_keys *out)
-{
-	if (c->anonymous)
-		return -ENOENT;
-	*out = c->keys;
 	return 0;
 }
 
 int s3_credentials_setting(struct s3_credentials *c, const char *name,
 			   char *out, size_t cap)
 {
-	const char *value = profile_get(c->profile, name);
+	const struct profile *p = c->source.profile;
+	const char *value = p != NULL ? profile_get(p, name) : NULL;
 
 	if (value == NULL)
 		return -ENOENT;
@@ -302,16 +347,23 @@ int s3_credentials_setting(struct s3_credentials *c, const char *name,
 	return 0;
 }
 
-const char *s3_credentials_source(const struct s3_credentials *c)
+void s3_credentials_source(struct s3_credentials *c,
+			   char out[S3_CREDENTIALS_SOURCE])
 {
-	return c->source;
+	pthread_mutex_lock(&c->mutex);
+	(void)snprintf(out, S3_CREDENTIALS_SOURCE, "%s",
+		       c->has_keys ? c->now.source
+				   : cred_source_name(&c->source));
+	pthread_mutex_unlock(&c->mutex);
 }
 
 void s3_credentials_free(struct s3_credentials *c)
 {
 	if (c == NULL)
 		return;
-	profile_free(c->profile);
-	bytes_wipe(&c->keys, sizeof(c->keys));
+	cred_source_clear(&c->source);
+	pthread_cond_destroy(&c->done);
+	pthread_mutex_destroy(&c->mutex);
+	bytes_wipe(c, sizeof(*c));
 	free(c);
 }

@@ -66,8 +66,29 @@ int date_http(struct timespec *out, const char *s)
 	return 0;
 }
 
+/* "Z", or how far it is to the east: "+01:00". */
+static int zone_parse(long *east_s, const char *s)
+{
+	int hours;
+	int minutes;
+
+	if (strcmp(s, "Z") == 0) {
+		*east_s = 0;
+		return 0;
+	}
+	if (!has_form(s, "...:..") || s[6] != '\0' || (*s != '+' && *s != '-'))
+		return -EINVAL;
+	hours = digits(s + 1, 2);
+	minutes = digits(s + 4, 2);
+	if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+		return -EINVAL;
+	*east_s = (hours * 60L + minutes) * (*s == '-' ? -60 : 60);
+	return 0;
+}
+
 int date_iso(struct timespec *out, const char *s)
 {
+	long east_s;
 	struct timespec ts = { 0, 0 };
 	struct tm tm = { 0 };
 	long unit = 100000000;
@@ -84,8 +105,9 @@ int date_iso(struct timespec *out, const char *s)
 			ts.tv_nsec += (*s - '0') * unit;
 			unit /= 10;
 		}
-	if (strcmp(s, "Z") != 0 || to_time(&ts, &tm) != 0)
+	if (to_time(&ts, &tm) != 0 || zone_parse(&east_s, s) != 0)
 		return -EINVAL;
+	ts.tv_sec -= east_s;
 	*out = ts;
 	return 0;
 }

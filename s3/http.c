@@ -27,6 +27,7 @@ struct http {
 	unsigned connect_ms, stall_ms;
 	struct rate *up, *down;
 	_Atomic uint64_t moved_ms; /* when a byte last did, on any connection */
+	int no_proxy;
 	pthread_mutex_t mutex; /* all below */
 	pthread_cond_t freed;
 	unsigned idle_len, made, max;
@@ -94,6 +95,7 @@ static int http_parts_new(struct http *h, const struct http_conf *conf)
 		rc = rate_new(&h->down, conf->download_rate);
 	h->connect_ms = conf->connect_ms;
 	h->stall_ms = conf->stall_ms;
+	h->no_proxy = conf->no_proxy;
 	atomic_init(&h->moved_ms, deadline_now_ms());
 	return rc;
 }
@@ -458,6 +460,8 @@ static CURLcode set_common(CURL *curl, struct exchange *x)
 		SET(CURLOPT_SSLCERT, x->http->client_cert);
 	if (x->http->client_key != NULL)
 		SET(CURLOPT_SSLKEY, x->http->client_key);
+	if (x->http->no_proxy)
+		SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, x);
 	SET(CURLOPT_WRITEFUNCTION, on_body);

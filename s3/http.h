@@ -25,6 +25,7 @@ struct http_conf {
 	const char *client_cert, *client_key;
 	/* Bytes of bodies a second, of all connections together; 0: no limit. */
 	uint64_t upload_rate, download_rate;
+	int no_proxy; /* whatever the environment says */
 };
 
 /* 0 or -ENOMEM. */

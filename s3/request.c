@@ -16,7 +16,7 @@
 #define BODY_MAX     ((size_t)16 << 20) /* a page of a listing is 3 MB at most */
 #define META_PAIRS   256
 #define PAIRS_ALL    (S3_PAIRS_MAX + META_PAIRS + 6)
-#define LEARN_MAX    3 /* region, clock, and the request itself */
+#define LEARN_MAX    4 /* region, clock, keys, and the request itself */
 #define SKEW_SUSPECT 600 /* s; servers refuse from 900 */
 
 void s3_query(struct s3_request *req, const char *name, const char *value)
@@ -339,6 +339,21 @@ static int learn_clock(struct attempt *a, const struct http_answer *http)
 	return learned;
 }
 
+/* Did it refuse keys that have been replaced meanwhile, or can be? */
+static int learn_keys(struct attempt *a, const struct http_answer *http)
+{
+	struct result_error error = { .code = "" };
+
+	if (!a->is_signed || http->status / 100 != 4 || http->status == 404 ||
+	    http->status == 412)
+		return 0;
+	if (a->body.len > 0 &&
+	    result_error(&error, a->body.data, a->body.len) != 0)
+		return 0;
+	return s3_credentials_expired(a->s->cred, &a->keys, http->status,
+				      error.code, a->call);
+}
+
 /* One signed exchange.  `*again`: something was learned, send once more. */
 static int attempt(struct s3 *s, const struct s3_request *req,
 		   const struct store_call *call, struct s3_answer *out,
@@ -366,13 +381,10 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 				s->name);
 		goto free_attempt;
 	}
-	rc = s3_credentials_get(s->cred, &a->keys);
+	rc = s3_credentials_get(s->cred, call, &a->keys);
 	a->is_signed = rc == 0;
-	if (rc != 0 && rc != -ENOENT) {
-		(void)store_fail(call, rc, "no keys to sign with: %s",
-				 store_strerror(rc));
+	if (rc != 0 && rc != -ENOENT)
 		goto free_attempt;
-	}
 	rc = make_url(a);
 	if (rc == 0)
 		rc = make_headers(a, skew_s);
@@ -390,7 +402,8 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 		a->body = (struct bytes)BYTES_INIT;
 		goto free_attempt;
 	}
-	*again = learn_region(a, &http) || learn_clock(a, &http);
+	*again = learn_region(a, &http) || learn_clock(a, &http) ||
+		 learn_keys(a, &http);
 	/* That there is none, or another, is an answer and no error. */
 	if (http.status != 404 && http.status != 412)
 		count(s, &s->count.errors, 1);

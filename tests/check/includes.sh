@@ -57,6 +57,7 @@ library 'zstd' 99 'delta/*.c'
 library 'xxhash' 99 'delta/*.c'
 library 'bzlib' 99 'delta/*.c'
 library 'divsufsort' 99 'delta/*.c'
+library 'jansson' 1 's3/*.c'
 library 'ini\.h' 2 fs/config.c s3/profile.c
 # What the parts of ops share, and the mount itself.
 library 'fuse' 2 fs/ops_private.h fs/mount.c

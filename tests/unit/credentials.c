@@ -28,10 +28,16 @@ static void write_file(const char *path, const char *text)
 
 static int set_up(void **state)
 {
-	static const char *const names[] = { "AWS_ACCESS_KEY_ID",
-					     "AWS_SECRET_ACCESS_KEY",
-					     "AWS_SESSION_TOKEN",
-					     "AWS_PROFILE" };
+	static const char *const names[] = {
+		"AWS_ACCESS_KEY_ID",
+		"AWS_SECRET_ACCESS_KEY",
+		"AWS_SESSION_TOKEN",
+		"AWS_PROFILE",
+		"AWS_ROLE_ARN",
+		"AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+	};
 	size_t i;
 
 	(void)state;
@@ -40,7 +46,8 @@ static int set_up(void **state)
 			return -1;
 	(void)unlink(credentials);
 	(void)unlink(config);
-	return setenv("AWS_SHARED_CREDENTIALS_FILE", credentials, 1) |
+	return setenv("AWS_EC2_METADATA_DISABLED", "true", 1) |
+	       setenv("AWS_SHARED_CREDENTIALS_FILE", credentials, 1) |
 	       setenv("AWS_CONFIG_FILE", config, 1);
 }
 
@@ -49,14 +56,16 @@ static void expect(const struct s3_credentials_conf *conf, const char *access,
 {
 	struct store_error error = { 0 };
 	struct s3_credentials *c;
+	char from[S3_CREDENTIALS_SOURCE];
 	struct s3_keys keys;
 
 	if (s3_credentials_new(&c, conf, &error) != 0)
 		fail_msg("%s", error.text);
-	assert_int_equal(s3_credentials_get(c, &keys), 0);
+	assert_int_equal(s3_credentials_get(c, NULL, &keys), 0);
 	assert_string_equal(keys.access_key, access);
 	assert_string_equal(keys.secret_key, secret);
-	assert_non_null(strstr(s3_credentials_source(c), source));
+	s3_credentials_source(c, from);
+	assert_non_null(strstr(from, source));
 	s3_credentials_free(c);
 }
 
@@ -111,7 +120,7 @@ static void settings(void **state)
 	struct s3_keys keys;
 	char token[1600];
 	char file[2048];
-	char value[64];
+	char value[S3_CREDENTIALS_SOURCE];
 
 	(void)state;
 	memset(token, 't', sizeof(token) - 1);
@@ -127,7 +136,7 @@ static void settings(void **state)
 			   "s3 =\n  addressing_style = path\n"
 			   "region = second\nendpoint_url = http://h:1");
 	assert_int_equal(s3_credentials_new(&c, &conf, NULL), 0);
-	assert_int_equal(s3_credentials_get(c, &keys), 0);
+	assert_int_equal(s3_credentials_get(c, NULL, &keys), 0);
 	assert_string_equal(keys.access_key, "A");
 	assert_string_equal(keys.session_token, token);
 	assert_int_equal(
@@ -144,8 +153,9 @@ static void settings(void **state)
 	s3_credentials_free(c);
 
 	assert_int_equal(s3_credentials_new(&c, &anonymous, NULL), 0);
-	assert_int_equal(s3_credentials_get(c, &keys), -ENOENT);
-	assert_string_equal(s3_credentials_source(c), "anonymous");
+	assert_int_equal(s3_credentials_get(c, NULL, &keys), -ENOENT);
+	s3_credentials_source(c, value);
+	assert_string_equal(value, "anonymous");
 	assert_int_equal(
 		s3_credentials_setting(c, "region", value, sizeof(value)), 0);
 	s3_credentials_free(c);
@@ -171,11 +181,12 @@ static void refuses(void **state)
 	key[sizeof(key) - 1] = '\0';
 	expect_error(&big, -EINVAL, "127 is the most");
 	write_file(config, "[profile x]\nrole_arn = arn:x\n");
-	expect_error(&x, -ENOENT, "role_arn");
+	expect_error(&x, -EINVAL, "role_arn");
 	write_file(credentials, "[x]\nno equals sign\n");
 	expect_error(&x, -EINVAL, "line 2");
 	/* Whoever gives keys does not need the file. */
 	expect(&given, "A", "S", "options");
+	assert_int_equal(unlink(config), 0);
 	write_file(credentials, "[x]\naws_access_key_id=A\n");
 	expect_error(&x, -EINVAL, "no secret key");
 	assert_int_equal(unlink(credentials), 0);

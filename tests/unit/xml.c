@@ -196,10 +196,13 @@ static void dates(void **state)
 		"Fri, 24 May 2013 00:00:00 GMT+1",
 		"Friday, 24-May-13 00:00:00 GMT",
 	};
-	static const char *const bad_iso[] = { "", "2013-05-24",
+	static const char *const bad_iso[] = { "",
+					       "2013-05-24",
 					       "2013-05-24T00:00:00",
 					       "2013-13-24T00:00:00Z",
-					       "2013-05-24T00:00:00+01:00" };
+					       "2013-05-24T00:00:00+24:00",
+					       "2013-05-24T00:00:00+1:00",
+					       "2013-05-24T00:00:00+01:00Z" };
 	struct timespec ts = { 7, 7 };
 	size_t i;
 
@@ -210,6 +213,10 @@ static void dates(void **state)
 		assert_int_equal(date_iso(&ts, bad_iso[i]), -EINVAL);
 	assert_int_equal(ts.tv_sec, 7);
 	assert_int_equal(date_http(&ts, "Fri, 24 May 2013 00:00:00 GMT"), 0);
+	assert_int_equal(ts.tv_sec, 1369353600);
+	assert_int_equal(date_iso(&ts, "2013-05-24T01:30:00+01:30"), 0);
+	assert_int_equal(ts.tv_sec, 1369353600);
+	assert_int_equal(date_iso(&ts, "2013-05-23T16:00:00-08:00"), 0);
 	assert_int_equal(ts.tv_sec, 1369353600);
 	assert_int_equal(date_iso(&ts, "2013-05-24T00:00:00.123456789012Z"), 0);
 	assert_int_equal(ts.tv_sec, 1369353600);

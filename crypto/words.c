@@ -1,4 +1,4 @@
-#include "fs/words.h"
+#include "crypto/words.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-#ifndef FS_WORDS_H
-#define FS_WORDS_H
+#ifndef CRYPTO_WORDS_H
+#define CRYPTO_WORDS_H
 
 #include <stddef.h>
 
