@@ -10,22 +10,38 @@ lib_init "$@"
 EXPECT_ERRORS=yes # a loser's close is one line each
 
 WRITERS=20
-READERS=3
-FILES=8
+READERS=2
+FILES=16
 LASTS=20
 [ -z "${DG_TEST_LONG-}" ] || LASTS=240
 SEED=${DG_TEST_SEED:-$RANDOM}
 A=$MNT
 B=$WORK/other
-mkdir "$B" "$WORK/cache2" "$WORK/ops"
+C=$WORK/third # whose readers see nothing but what is in the bucket
+mkdir "$B" "$C" "$WORK/cache2" "$WORK/cache3" "$WORK/ops" "$WORK/locks.a" "$WORK/locks.b"
+
+# another DIR CACHE LOG: one more mount; $ANOTHER serves it.
+another() {
+	env "$BINARY" "$SPEC" "$1" -o "foreground,${OPTS/cache_dir=$CACHE/cache_dir=$2}" \
+		>"$3" 2>&1 </dev/null &
+	ANOTHER=$!
+	MOUNTS+=("$ANOTHER")
+	until_true "$DEADLINE" mounted_or_ended "$1" "$ANOTHER" || fail "$1 is not mounted"
+	is_mounted "$1" || fail "$1 ended instead of mounting"
+}
+
+# another_ends DIR PID LOG
+another_ends() {
+	lib_umount "$1"
+	until_true "$DEADLINE" has_ended "$2" || fail "the daemon of $1 lives on after its unmount"
+	! grep -A60 'WARNING: ThreadSanitizer\|AddressSanitizer\|runtime error' "$3" || fail "a bug in the daemon of $1"
+}
 
 mount_fs
-env "$BINARY" "$SPEC" "$B" -o "foreground,${OPTS/cache_dir=$CACHE/cache_dir=$WORK/cache2}" \
-	>"$WORK/log.other" 2>&1 </dev/null &
-OTHER=$!
-MOUNTS+=("$OTHER")
-until_true "$DEADLINE" mounted_or_ended "$B" "$OTHER" || fail "the second is not mounted"
-is_mounted "$B" || fail "the second ended instead of mounting"
+another "$B" "$WORK/cache2" "$WORK/log.other"
+OTHER=$ANOTHER
+another "$C" "$WORK/cache3" "$WORK/log.third"
+THIRD=$ANOTHER
 
 echo "== a change is seen within a second"
 slowest=0
@@ -133,35 +149,48 @@ PYTHON
 python3 "$WORK/open.py" "$A" "$B"
 CHECKS=$((CHECKS + 12))
 
-echo "== 2 x $WRITERS writers, 2 x $READERS readers, $FILES files, $LASTS s, DG_TEST_SEED=$SEED"
+echo "== 2 x $WRITERS writers, 4 x $READERS readers, $FILES files, $LASTS s, DG_TEST_SEED=$SEED"
 mkdir "$A/shared"
+"$lib_dir/versions" plant "$A/shared" first "$WORK/ops/first" "$FILES"
 until_true 5 listed shared
+# Nothing is believed absent any more.
+for dir in "$B" "$C"; do
+	all_there() {
+		[ "$(find "$dir/shared" -name 'f*' | wc -l)" = "$FILES" ]
+	}
+	until_true 5 all_there || fail "$dir does not show what was written to $A"
+done
 until=$(($(date +%s) + LASTS))
 jobs=()
 for ((k = 0; k < WRITERS; k++)); do
 	for side in a b; do
 		[ "$side" = a ] && dir=$A || dir=$B
-		"$lib_dir/versions" overwrite "$dir/shared" "$side$k" "$WORK/ops/$side$k" "$until" "$SEED" "$FILES" &
+		"$lib_dir/versions" overwrite "$dir/shared" "$side$k" "$WORK/ops/$side$k" "$until" "$SEED" "$FILES" "$WORK/locks.$side" &
 		jobs+=("$!")
 		[ "$k" -lt "$READERS" ] || continue
-		"$lib_dir/versions" read "$dir/shared" "$WORK/ops/read-$side$k" "$until" "$SEED$k" "$FILES" &
+		"$lib_dir/versions" read "$dir/shared" "$WORK/ops/read-$side$k" "$until" "$SEED$k" "$FILES" "$WORK/locks.$side" &
+		jobs+=("$!")
+		"$lib_dir/versions" read "$C/shared" "$WORK/ops/read-third-$side$k" "$until" "$SEED$side$k" "$FILES" &
 		jobs+=("$!")
 	done
 done
 for j in "${jobs[@]}"; do
 	wait "$j" || fail 'one of them has failed'
 done
+lost=0
 for dir in "$A" "$B"; do
 	CHECKS=$((CHECKS + 1))
 	jq -r '"conflicts \(.errors.conflicts), deltas \(.files.written_delta), plain \(.files.written_plain), references \(.files.references_made)"' \
 		"$dir/.dg/stats"
 	equal "$(jq .errors.verify_failures "$dir/.dg/stats")" 0 'reads that failed their check'
-	equal "$(jq .errors.lost_at_release "$dir/.dg/stats")" 0 'files lost after their close'
+	lost=$((lost + $(jq .errors.lost_at_release "$dir/.dg/stats")))
 	holds "$(jq .files.written_delta "$dir/.dg/stats")" -gt 0
 done
-lib_umount "$B"
-until_true "$DEADLINE" has_ended "$OTHER" || fail "the second daemon lives on after its unmount"
-! grep -A60 'WARNING: ThreadSanitizer\|AddressSanitizer\|runtime error' "$WORK/log.other" || fail 'a bug in the second daemon'
+# Dropped with the last descriptor: nothing but what its close was told is not stored.
+holds "$lost" -le "$(cat "$WORK"/ops/* | grep -c '^\["failed"')"
+equal "$(jq .errors.verify_failures "$C/.dg/stats")" 0 'reads that failed their check'
+another_ends "$B" "$OTHER" "$WORK/log.other"
+another_ends "$C" "$THIRD" "$WORK/log.third"
 umount_fs
 
 echo "== in the end, to a mount that was not there"
