@@ -12,6 +12,9 @@ lib_init "$@"
 # shellcheck disable=SC2034
 EXPECT_ERRORS=yes # the daemon's log is full of them, as it should be
 
+# A build with a sanitizer is slow, and not what this is about: fewer, with more time.
+! sanitized || export DG_TEST_SLACK=10 DG_TEST_PART=5
+
 proxy_start conditions
 mkdir "$WORK/direct" "$WORK/cases" "$WORK/cache2"
 # Attributes are asked for anew, so that each act meets the server.
@@ -22,6 +25,46 @@ env "$BINARY" "$SPEC" "$WORK/direct" -o "${DIRECT/cache_dir=$CACHE/cache_dir=$WO
 status=0
 "$lib_dir/faultcases" run "$MNT" "$WORK/direct" "$CONTROL" "$LOG" 4 "$WORK/cases/state" "${DG_TEST_ONLY-}" || status=1
 proxy clear
+
+echo "== a clock that is wrong, and then another"
+# The client believes the first that refuses it; each of these differs from the last.
+for kind in put get list head delete; do
+	echo clock >"$WORK/direct/clock"
+	for ahead in 700 0; do
+		proxy rule name=clock "kind=$kind" "action=skewed:$ahead" first=1
+		case $kind in
+		put) echo "$ahead" >"$MNT/clock" ;;
+		get | head) cat "$MNT/clock" ;;
+		list) ls "$MNT" ;;
+		delete) rm "$MNT/clock" && echo clock >"$WORK/direct/clock" ;;
+		esac >/dev/null || { echo "BROKEN: $kind with a clock that is $ahead s ahead"; status=1; }
+		[ "$(fired clock)" = 1 ] || { echo "BROKEN: $kind met no clock"; status=1; }
+		proxy clear
+		CHECKS=$((CHECKS + 1))
+	done
+done
+
+echo "== three answers in ten are 503"
+noise 20000 77 >"$WORK/cases/rate"
+mkdir "$MNT/rate"
+proxy rule name=rate rate=0.3 seed=7 action=status:503:SlowDown
+since=$EPOCHREALTIME
+longest=0
+for ((k = 0; k < 40; k++)); do
+	began=$EPOCHREALTIME
+	if ! cp "$WORK/cases/rate" "$MNT/rate/$k" || ! cmp "$WORK/cases/rate" "$MNT/rate/$k"; then
+		echo "BROKEN: a file was not copied, or not read, for one 503 after the other"
+		status=1
+	fi
+	ms=$(elapsed "$began")
+	[ "$ms" -le "$longest" ] || longest=$ms
+done
+echo "40 files copied and read in $(elapsed "$since") ms, the slowest in $longest; $(fired rate) times 503"
+holds "$(fired rate)" -gt 20
+proxy clear
+for ((k = 0; k < 40; k++)); do
+	same "$WORK/cases/rate" "$WORK/direct/rate/$k"
+done
 
 echo "== what is in the bucket, to a mount that was not there"
 lib_umount "$WORK/direct"

@@ -8,6 +8,7 @@ lib_init "$@"
 
 ROUNDS=12
 [ -z "${DG_TEST_LONG-}" ] || ROUNDS=60
+! sanitized || ROUNDS=4
 WRITERS=6
 SEED=${DG_TEST_SEED:-$RANDOM}
 RANDOM=$SEED

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # For tests of a mount whose server fails: after mountlib.sh and lib_init.
 #	proxy_start [conditions]	$PROXY is its port, $CONTROL that of its controls,
 #					$DIRECT the options of a mount that goes past it;
@@ -6,7 +6,7 @@
 #	proxy rule|clear|counts|outage [ARGUMENTS]
 
 proxy_start() {
-	local server=${DG_TEST_S3_ENDPOINT#http://} n
+	local server=${DG_TEST_S3_ENDPOINT#http://}
 
 	[ "$server" != "$DG_TEST_S3_ENDPOINT" ] || skip "the proxy reads http only"
 	mkfifo "$WORK/proxy.in"
@@ -15,7 +15,7 @@ proxy_start() {
 		<"$WORK/proxy.in" >"$WORK/proxy.out" 2>"$WORK/log.proxy" 7>&- &
 	MOUNTS+=("$!")
 	until_true 10 test -s "$WORK/proxy.out" || fail "the proxy does not start"
-	read -r PROXY CONTROL n <"$WORK/proxy.out"
+	read -r PROXY CONTROL <"$WORK/proxy.out"
 	# shellcheck disable=SC2034
 	DIRECT=$OPTS
 	OPTS=${OPTS/endpoint=$DG_TEST_S3_ENDPOINT/endpoint=http://127.0.0.1:$PROXY}
