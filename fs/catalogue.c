@@ -197,8 +197,9 @@ static void add_reference(struct loading *l, const struct store_stat *st)
 	(void)pthread_mutex_lock(&l->cat->lock);
 	n = find(l->cat, c.key) != NULL;
 	(void)pthread_mutex_unlock(&l->cat->lock);
-	if (n || l->v->conf.store->ops->head(l->v->conf.store, c.key,
-					     &(struct store_call){ 0 }, &ref))
+	if (n || l->v->conf.store->ops->head(
+			 l->v->conf.store, c.key,
+			 &(struct store_call){ .optional = 1 }, &ref))
 		return;
 	object_read(&obj, &ref);
 	c.len = ref.len;
@@ -220,7 +221,8 @@ static int ask(void *arg, size_t k)
 	if (k >= ASK_MAX / 2 && l->n > ASK_MAX)
 		k = l->n - ASK_MAX + k;
 	/* A file that cannot be asked is a candidate less. */
-	if (s->ops->head(s, l->list[k].key, &(struct store_call){ 0 }, &st))
+	if (s->ops->head(s, l->list[k].key,
+			 &(struct store_call){ .optional = 1 }, &st))
 		return 0;
 	object_read(&obj, &st);
 	attr_read(&attr, &st, &l->v->conf.defaults, 0);
@@ -246,7 +248,7 @@ int catalogue_load(struct catalogue **out, struct volume *v, const char *prefix)
 {
 	struct store_list what = { .prefix = prefix, .shallow = 1 };
 	struct store_error error = { 0 };
-	struct store_call call = { .error = &error };
+	struct store_call call = { .error = &error, .optional = 1 };
 	struct loading l = { .v = v, .cat = calloc(1, sizeof(*l.cat)) };
 	int err;
 

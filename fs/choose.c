@@ -32,7 +32,8 @@ static int sketch_piece(void *arg, const void *data, size_t len)
 /* What somebody else's object is like can only be learnt by reading it. */
 static int sketch_foreign(struct volume *v, struct candidate *c)
 {
-	struct store_call call = { .if_match = c->etag[0] ? c->etag : NULL };
+	struct store_call call = { .if_match = c->etag[0] ? c->etag : NULL,
+				   .optional = 1 };
 	struct store *s = v->conf.store;
 	struct sketching work = { .digest = digest_new() };
 	int err;

@@ -282,7 +282,7 @@ static int fetch_and_encode(struct commit *c, const struct store_call *call,
 static int try_candidate(struct commit *c, const struct candidate *one)
 {
 	struct store_error error = { 0 };
-	struct store_call call = { .error = &error };
+	struct store_call call = { .error = &error, .optional = 1 };
 	struct reference_source src = { .key = one->key,
 					.etag = one->etag,
 					.len = one->len,

@@ -49,17 +49,19 @@ void etag_check_free(struct etag_check *c)
 	free(c);
 }
 
-int etag_check_whole(void *arg, const uint8_t *data, size_t len, uint64_t off)
+int etag_check_whole(struct etag_check *c, const uint8_t *data, size_t len,
+		     int is_md5)
 {
-	struct etag_check *c = arg;
 	uint8_t md5[DIGEST_MD5_LEN], seen[DIGEST_LEN];
 	int err;
 
-	if (off || len != c->len)
+	if (len != c->len)
 		return -EBADMSG;
 	err = digest_md5(data, len, md5);
 	if (err || !memcmp(md5, c->md5, sizeof(md5)))
 		return err;
+	if (is_md5)
+		return -EBADMSG;
 	err = digest_buffer(data, len, seen);
 	if (err)
 		return err;
@@ -70,9 +72,9 @@ int etag_check_whole(void *arg, const uint8_t *data, size_t len, uint64_t off)
 	return -EBADMSG;
 }
 
-int etag_check_next(void *arg, const uint8_t *data, size_t len, uint64_t off)
+int etag_check_next(struct etag_check *c, const uint8_t *data, size_t len,
+		    uint64_t off)
 {
-	struct etag_check *c = arg;
 	uint8_t md5[DIGEST_MD5_LEN];
 	int err = 0;
 

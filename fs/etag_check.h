@@ -24,19 +24,19 @@ MUST_CHECK int etag_check_new(struct etag_check **out, const char *etag,
 void etag_check_free(struct etag_check *c); /* NULL-safe */
 
 /*
- * All of its bytes at once.  0; -EBADMSG if they do not match, but for bytes
- * that come twice the same: they are as they were stored, and the ETag is no
- * MD5.
+ * All of its bytes at once.  0; -EBADMSG if they do not match; but unless
+ * `is_md5`, bytes that come twice the same are as they were stored, and the
+ * ETag is another thing.
  */
-MUST_CHECK int etag_check_whole(void *c, const uint8_t *data, size_t len,
-				uint64_t off);
+MUST_CHECK int etag_check_whole(struct etag_check *c, const uint8_t *data,
+				size_t len, int is_md5);
 
 /*
  * The same of bytes that come in order, from the first to the last, for an ETag
  * that is known to be an MD5: looked at with the last.  Who leaves some out
  * hears nothing.  -EBADMSG from then on.
  */
-MUST_CHECK int etag_check_next(void *c, const uint8_t *data, size_t len,
-			       uint64_t off);
+MUST_CHECK int etag_check_next(struct etag_check *c, const uint8_t *data,
+			       size_t len, uint64_t off);
 
 #endif

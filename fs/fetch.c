@@ -33,6 +33,7 @@ struct fetch {
 	/* Kept by what is fetched anew: it knows what has not matched. */
 	struct etag_check *etag;
 	int etag_in_order; /* its bytes are looked at as they go by */
+	int etag_known; /* for an MD5, by what the server says of it */
 	const struct store_call *call; /* the one under way, for callbacks */
 };
 
@@ -197,6 +198,17 @@ static int ask_etag(struct fetch *f, int *known)
 	return err;
 }
 
+static int check_etag(void *arg, const uint8_t *data, size_t len, uint64_t off)
+{
+	const struct fetch *f = arg;
+
+	if (f->etag_in_order)
+		return etag_check_next(f->etag, data, len, off);
+	return off ? -EBADMSG
+		   : etag_check_whole(f->etag, data, len,
+				      f->etag_known && f->v->caps.etag_md5);
+}
+
 static int open_foreign(struct fetch *f, struct ranged_conf *conf)
 {
 	int known = 0, err = 0;
@@ -217,8 +229,9 @@ static int open_foreign(struct fetch *f, struct ranged_conf *conf)
 	f->etag_in_order = f->obj.size > SUMS_MIN;
 	if (!f->etag_in_order)
 		conf->block = (size_t)f->obj.size;
-	conf->check = f->etag_in_order ? etag_check_next : etag_check_whole;
-	conf->check_arg = f->etag;
+	conf->check = check_etag;
+	conf->check_arg = f;
+	conf->etag_is_md5 = &f->etag_known;
 	return 0;
 }
 

@@ -7,6 +7,12 @@
 
 static atomic_int threshold = LOG_LEVEL_INFO;
 static atomic_int use_syslog;
+static _Thread_local unsigned told;
+
+unsigned log_told(void)
+{
+	return told;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -38,6 +44,7 @@ static void put(enum log_level level, const char *fmt, va_list ap)
 					  LOG_DEBUG };
 	char line[1024];
 
+	told += level <= LOG_LEVEL_WARNING;
 	if ((int)level > atomic_load(&threshold))
 		return;
 	/* Cut, if need be: a line is for a person. */

@@ -47,6 +47,7 @@ struct mounted {
 	struct volume *volume;
 	struct watch *watch;
 	struct ops_context context;
+	struct refusals refusals;
 	struct fuse_session *session;
 };
 
@@ -90,6 +91,7 @@ static int open_volume(struct mounted *m)
 static void close_all(struct mounted *m)
 {
 	volume_free(m->volume);
+	refusals_clear(&m->refusals);
 	localcache_close(&m->cache);
 	settings_clear(&m->settings);
 	backend_close(&m->backend);
@@ -141,6 +143,7 @@ static int open_session(struct mounted *m)
 		.owner = getuid(),
 		.group = getgid(),
 		.started = (uint64_t)time(NULL),
+		.refusals = &m->refusals,
 	};
 	err = fuse_options(m, &list);
 	if (!err && (fuse_opt_add_arg(&args, "mount.deltaglider") ||
@@ -317,6 +320,7 @@ int mount_run(const struct mount_request *rq)
 		return complain(strerrordesc_np(-err));
 	raise_file_limit();
 	block_hangup();
+	refusals_init(&m.refusals);
 	err = settings_init(&m.settings, m.options,
 			    rq->spec->local ? rq->spec->dir : rq->spec->bucket,
 			    &m.cache);

@@ -123,11 +123,21 @@ int object_is_listed(struct object *o, const char *etag, uint64_t len,
 	return 1;
 }
 
+/*
+ * Another length than we have written is that of other bytes, by somebody who
+ * keeps metadata that he does not know.  But not none, with an ETag of some.
+ */
+static int is_no_length(const struct store_stat *st)
+{
+	return !st->len && st->etag_is_md5 &&
+	       strcmp(st->etag, "d41d8cd98f00b204e9800998ecf8427e") != 0;
+}
+
 void object_read(struct object *out, const struct store_stat *st)
 {
 	char codec[META_VALUE_MAX], tool[META_VALUE_MAX];
 	const struct meta *m = &st->meta;
-	uint64_t size;
+	uint64_t size = 0;
 
 	*out = (struct object){ .form = OBJECT_FOREIGN,
 				.stored = st->len,
@@ -145,8 +155,11 @@ void object_read(struct object *out, const struct store_stat *st)
 		out->form = OBJECT_DELTA;
 	else if (!meta_get(m, "dg-tool", tool, sizeof(tool)) &&
 		 !strncmp(tool, "deltaglider-fs/", 15) &&
-		 !object_size(m, "dg-file-size", &size) && size == st->len)
+		 !object_size(m, "dg-file-size", &size) &&
+		 (size == st->len || is_no_length(st)))
 		out->form = OBJECT_PLAIN;
+	if (out->form == OBJECT_PLAIN)
+		out->size = out->stored = size;
 	if (out->form == OBJECT_FOREIGN)
 		return;
 	out->has_digest = !object_digest(m, "dg-file-sha256", out->digest);

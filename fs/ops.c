@@ -11,9 +11,35 @@
  */
 #define MAX_IO (1u << 20)
 
+_Thread_local unsigned told_before;
+
+/* An error of the server's that nobody has told yet is told here. */
+static void tell(int err)
+{
+	const char *reason = errand_reason(err);
+
+	if (err && reason && log_told() == told_before)
+		log_error("%s", reason);
+}
+
+void fail(fuse_req_t req, int err)
+{
+	tell(err);
+	switch (err) {
+	case -EBADMSG:
+	case -EAGAIN:
+	case -ENOTSUP:
+		err = -EIO;
+		break;
+	default:
+		break;
+	}
+	(void)fuse_reply_err(req, -err);
+}
+
 static void reply_entry(fuse_req_t req, struct inode *i)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct fuse_entry_param e;
 	struct stat st;
 	int err = volume_getattr(volume_of(req), &rq, i, &st);
@@ -46,7 +72,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct fuse_entry_param e;
 	struct inode *i;
 	struct stat st;
@@ -57,9 +83,17 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		control_lookup(req, context(req), parent, name);
 		return;
 	}
+	err = refusal_take(context(req)->refusals, fuse_req_ctx(req)->pid,
+			   parent, name);
+	if (err) {
+		(void)fuse_reply_err(req, -err);
+		return;
+	}
 	err = volume_lookup(volume_of(req), &rq, inode_at(req, parent), name,
 			    &i, &st);
 	if (err) {
+		refusal_note(context(req)->refusals, fuse_req_ctx(req)->pid,
+			     parent, name, err);
 		fail(req, err);
 		return;
 	}
@@ -70,6 +104,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
+	begin();
 	if (!control_is(ino) && ino != FUSE_ROOT_ID)
 		inode_forget(volume_of(req), inode_at(req, ino), n);
 	fuse_reply_none(req);
@@ -78,6 +113,7 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 static void op_forget_multi(fuse_req_t req, size_t count,
 			    struct fuse_forget_data *f)
 {
+	begin();
 	for (size_t k = 0; k < count; k++)
 		if (!control_is(f[k].ino) && f[k].ino != FUSE_ROOT_ID)
 			inode_forget(volume_of(req), inode_at(req, f[k].ino),
@@ -88,7 +124,7 @@ static void op_forget_multi(fuse_req_t req, size_t count,
 static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct stat st;
 	int err;
 
@@ -129,7 +165,7 @@ static int wanted(struct stat *st, int set)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
 		       struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct stat now;
 	struct change c = { .want = st };
 	int err;
@@ -149,7 +185,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int set,
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct bytes b = BYTES_INIT;
 	int err = volume_readlink(volume_of(req), &rq, inode_at(req, ino), &b);
 
@@ -165,7 +201,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct inode *i;
 	int err = control_is(parent)
 			  ? -EPERM
@@ -181,7 +217,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 		       const char *name)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct inode *i;
 	int err = control_is(parent) ? -EPERM
 				     : volume_symlink(volume_of(req), &rq,
@@ -196,7 +232,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 
 	fail(req, control_is(parent)
 			  ? -EPERM
@@ -206,7 +242,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 
 	fail(req, control_is(parent)
 			  ? -EPERM
@@ -217,7 +253,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      fuse_ino_t to_parent, const char *to, unsigned flags)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct rename r = { .from = name,
 			    .to = to,
 			    .no_replace = !!(flags & RENAME_NOREPLACE) };
@@ -247,7 +283,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      mode_t mode, struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct create c = { .name = name, .mode = mode, .flags = fi->flags };
 	struct fuse_entry_param e;
 	struct handle *h;
@@ -281,7 +317,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 static void make_special(fuse_req_t req, const struct mknod *m)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct inode *i;
 	int err = volume_mknod(volume_of(req), &rq, m, &i);
 
@@ -296,7 +332,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode, dev_t rdev)
 {
 	struct mknod m = { .name = name, .mode = mode, .rdev = rdev };
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct create c = { .name = name,
 			    .mode = mode,
 			    .flags = O_RDWR | O_EXCL };
@@ -330,7 +366,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct handle *h;
 	int err, same;
 
@@ -353,7 +389,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	char *buf;
 	ssize_t n;
 
@@ -376,7 +412,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		     size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	ssize_t n;
 
 	if (control_is(ino)) {
@@ -396,6 +432,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	begin();
 	fail(req, control_is(ino) ? 0 : handle_flush(handle_at(fi)));
 }
 
@@ -403,12 +440,14 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
 	(void)datasync;
+	begin();
 	fail(req, control_is(ino) ? 0 : handle_fsync(handle_at(fi)));
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
+	begin();
 	if (control_is(ino))
 		control_release(fi);
 	else

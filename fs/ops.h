@@ -2,6 +2,7 @@
 #define FS_OPS_H
 
 #include "fs/control.h"
+#include "fs/refusal.h"
 
 struct fuse_session;
 struct fuse_args;
@@ -12,6 +13,7 @@ struct ops_context {
 	uid_t owner; /* of the control files */
 	gid_t group;
 	uint64_t started; /* seconds since 1970 */
+	struct refusals *refusals;
 };
 
 /* A session that answers from `c`.  NULL if libfuse refuses the arguments. */

@@ -4,7 +4,7 @@
 
 void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct dirstream *d = NULL;
 	int err = 0;
 
@@ -20,6 +20,7 @@ void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	begin();
 	if (!control_is(ino))
 		dirstream_close(pointer_of(fi->fh));
 	fail(req, 0);
@@ -28,6 +29,7 @@ void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* A page of a directory under construction. */
 struct page {
 	fuse_req_t req;
+	const struct request *rq;
 	struct dirstream *d;
 	char *buf;
 	size_t size, used;
@@ -52,22 +54,21 @@ static int put_entry(struct page *p, const char *name,
 /* Entry number `k` of the stream; 1 when the page is full, or it was the last. */
 static int put_name(struct page *p, size_t k, off_t next)
 {
-	struct request rq = request_of(p->req);
 	struct fuse_entry_param e = { 0 };
 	struct dirent_view view;
 	struct inode *i = NULL;
 	struct stat st;
 	int full;
 
-	full = dirstream_get(p->d, &rq, k, &view);
+	full = dirstream_get(p->d, p->rq, k, &view);
 	if (full <= 0)
 		return full < 0 ? full : 1;
 	e.attr.st_mode = view.type;
 	e.attr.st_ino = 0xffffffff; /* unknown, as libfuse says it */
 	if (p->plus) {
-		dirstream_prefetch(p->d, &rq, k);
+		dirstream_prefetch(p->d, p->rq, k);
 		/* Without it the kernel asks by itself, and gets the error. */
-		if (!volume_lookup(volume_of(p->req), &rq,
+		if (!volume_lookup(volume_of(p->req), p->rq,
 				   dirstream_inode(p->d), view.name, &i, &st))
 			e = entry_of(p->req, i, &st);
 	}
@@ -81,12 +82,13 @@ static void read_page(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		      const struct fuse_file_info *fi, int plus)
 {
 	static const char *const dots[] = { ".", ".." };
+	struct request rq = request_begin(req);
 	struct page p = { .req = req,
+			  .rq = &rq,
 			  .d = pointer_of(fi->fh),
 			  .buf = malloc(size),
 			  .size = size,
 			  .plus = plus };
-	struct request rq = request_of(req);
 	size_t k = (size_t)off;
 	int full = 0;
 

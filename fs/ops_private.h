@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "fs/caller.h"
+#include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/volume.h"
+#include "s3/errand.h"
 
 /*
  * What the parts of the kernel's interface share: ops.c (files and names),
@@ -54,10 +56,21 @@ static inline int interrupted(void *arg)
 	       caller_is_dying(fuse_req_ctx(arg)->pid);
 }
 
-static inline struct request request_of(fuse_req_t req)
+/* Lines in the log when this thread began what it is at. */
+extern _Thread_local unsigned told_before;
+
+/* This thread works for somebody who waits: the first thing it does. */
+static inline void begin(void)
+{
+	errand_begin();
+	told_before = log_told();
+}
+
+static inline struct request request_begin(fuse_req_t req)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);
 
+	begin();
 	return (struct request){ .uid = c->uid,
 				 .gid = c->gid,
 				 .cancel = interrupted,
@@ -65,19 +78,7 @@ static inline struct request request_of(fuse_req_t req)
 }
 
 /* Reply with 0, or an errno: what only we know the meaning of is EIO. */
-static inline void fail(fuse_req_t req, int err)
-{
-	switch (err) {
-	case -EBADMSG:
-	case -EAGAIN:
-	case -ENOTSUP:
-		err = -EIO;
-		break;
-	default:
-		break;
-	}
-	(void)fuse_reply_err(req, -err);
-}
+void fail(fuse_req_t req, int err);
 
 static inline double timeout_s(struct inode *i)
 {

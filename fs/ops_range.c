@@ -7,7 +7,7 @@ void range_allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 		    off_t len, struct fuse_file_info *fi)
 {
 	struct allocation a = { mode, (uint64_t)off, (uint64_t)len };
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	int err;
 
 	err = control_is(ino) ? -EOPNOTSUPP
@@ -39,7 +39,7 @@ void range_copy(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 		struct fuse_file_info *fi_out, size_t len, int flags)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	ssize_t n;
 
 	(void)flags;

@@ -46,7 +46,7 @@ static void reply_xattr(fuse_req_t req, struct bytes *b, int err, size_t size)
 
 void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct bytes b = BYTES_INIT;
 	int err;
 
@@ -71,7 +71,7 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 	struct bytes b = BYTES_INIT;
 	int err = control_is(ino) ? 0
 				  : volume_listxattr(volume_of(req), &rq,
@@ -82,7 +82,7 @@ void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void change(fuse_req_t req, fuse_ino_t ino, const struct xattr_change *c)
 {
-	struct request rq = request_of(req);
+	struct request rq = request_begin(req);
 
 	int err = is_acl(c->name) ? -EOPNOTSUPP : check_name(c->name);
 

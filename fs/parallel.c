@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "s3/errand.h"
+
 #define THREADS_MAX 64
 
 struct work {
@@ -11,11 +13,14 @@ struct work {
 	atomic_int result;
 	int (*fn)(void *arg, size_t k);
 	void *arg;
+	struct errand *errand; /* of who waits for it */
 };
 
 static void *run(void *p)
 {
 	struct work *w = p;
+
+	errand_join(w->errand);
 
 	while (atomic_load(&w->result) >= 0) {
 		size_t k = atomic_fetch_add(&w->next, 1);
@@ -34,7 +39,9 @@ static void *run(void *p)
 int parallel_for(size_t n, unsigned threads, int (*fn)(void *arg, size_t k),
 		 void *arg)
 {
-	struct work w = { .n = n, .fn = fn, .arg = arg };
+	struct work w = {
+		.n = n, .fn = fn, .arg = arg, .errand = errand_current()
+	};
 	pthread_t tids[THREADS_MAX];
 	unsigned started = 0;
 

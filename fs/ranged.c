@@ -43,6 +43,7 @@ static int fetch_once(struct ranged *r, const struct store_call *call,
 		      uint64_t start, uint64_t end)
 {
 	struct store_call pinned = *call;
+	struct store_stat st;
 	int err;
 
 	pinned.if_match = r->conf.etag[0] ? r->conf.etag : NULL;
@@ -50,7 +51,9 @@ static int fetch_once(struct ranged *r, const struct store_call *call,
 	r->start = start;
 	err = r->conf.store->ops->get(r->conf.store, r->conf.key, start,
 				      end - start, &pinned, take, &r->buf,
-				      NULL);
+				      r->conf.etag_is_md5 ? &st : NULL);
+	if (!err && r->conf.etag_is_md5)
+		*r->conf.etag_is_md5 = st.etag_is_md5;
 	if (!err && r->conf.check)
 		err = r->conf.check(r->conf.check_arg, r->buf.data, r->buf.len,
 				    start);

@@ -25,6 +25,7 @@ struct ranged_conf {
 	size_t block; /* every range fetched starts and ends at multiples */
 	ranged_check_fn *check; /* or NULL */
 	void *check_arg;
+	int *etag_is_md5; /* as in struct store_stat, of each answer; or NULL */
 };
 
 MUST_CHECK int ranged_new(struct ranged **out, const struct ranged_conf *conf);

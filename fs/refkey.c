@@ -91,7 +91,9 @@ int reference_get(struct volume *v, const struct store_call *call,
 		int second = reference_key(v, info->ref_digest, &ours);
 
 		s.key = ours.text;
-		if (!second && strcmp(ours.text, info->ref_key) != 0)
+		/* Of the same name: once more, it may have been the way here. */
+		if (!second &&
+		    (err == -EBADMSG || strcmp(ours.text, info->ref_key) != 0))
 			second = reference_from(v, call, &s, out);
 		else
 			second = err;

@@ -85,7 +85,8 @@ void store_count(struct store *s, struct store_counters *out);
  * A store that repeats what `below` answers with -EAGAIN until an operation has
  * got no further for `timeout_s`, with capped exponential backoff and full
  * jitter, Retry-After where the server sent one, and a budget of repeats that
- * all operations share.  A get goes on behind the last byte taken, of the same version; a list
+ * all operations share.  Within an errand (s3/errand.h) that time is one for all
+ * of its operations.  A get goes on behind the last byte taken, of the same version; a list
  * behind the last entry.  A condition that fails after an answer was lost is
  * no failure if what is there has our length and all of our metadata: it is
  * our own write.  Owns `below` from then on, unless it fails.

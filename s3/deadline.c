@@ -95,6 +95,14 @@ void deadline_init(struct deadline *d, uint64_t limit_ms,
 	atomic_init(&d->down, 0);
 }
 
+void deadline_restart(struct deadline *d)
+{
+	if (d == NULL)
+		return;
+	atomic_store(&d->up, 0);
+	atomic_store(&d->down, 0);
+}
+
 void deadline_moved(struct deadline *d)
 {
 	if (d != NULL)
@@ -183,7 +191,8 @@ int deadline_backoff(unsigned attempt, const struct store_error *why,
 			return store_fail(call, -EINTR, "interrupted");
 		if (deadline_left_ms(call->deadline) < LEFT_MIN_MS)
 			return -ETIMEDOUT;
-		if (now >= until && budget_take(budget))
+		/* The first repeat is what a passing fault needs. */
+		if (now >= until && (budget_take(budget) || attempt == 1))
 			return 0;
 		pause.tv_nsec =
 			(long)(rest < STEP_MS ? rest : STEP_MS) * 1000000;

@@ -38,6 +38,9 @@ uint64_t deadline_now_ms(void);
 void deadline_init(struct deadline *d, uint64_t limit_ms,
 		   struct retry_budget *budget);
 
+/* What comes next is another body: any byte of it is news. */
+void deadline_restart(struct deadline *d);
+
 /* It got further, whatever was reached before. */
 void deadline_moved(struct deadline *d);
 
@@ -53,7 +56,7 @@ uint64_t deadline_left_ms(const struct deadline *d);
 /*
  * Wait before the next try: a random time up to a cap that doubles with each
  * of the `attempt` (from 1) tries so far, no less than what the server asked
- * for in `why`, and until the budget allows for it; but never so long that
+ * for in `why`, and, from the second on, until the budget allows for it; but never so long that
  * nothing of call->deadline is left.  0; -ETIMEDOUT if nothing is; -EINTR as
  * soon as `cancel` says so.
  */

@@ -535,9 +535,17 @@ static int explain_permanent(const struct exchange *x, CURLcode code,
 		return store_fail(call, -EIO,
 				  "%s: no TLS there: give an http:// endpoint?",
 				  name);
-	case CURLE_UNSUPPORTED_PROTOCOL:
-	case CURLE_URL_MALFORMAT:
 	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		/*
+		 * On a connection that was kept: the rest of an answer that was
+		 * longer than it said.
+		 */
+		if (strstr(text, "HTTP/0.9") != NULL)
+			return 0;
+		return store_fail(call, -EIO, "%s: no HTTP answer: %s", name,
+				  text);
+	case CURLE_URL_MALFORMAT:
 		return store_fail(call, -EIO, "%s: no HTTP answer: %s", name,
 				  text);
 	default:
@@ -566,6 +574,8 @@ static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 		cause = os == ETIMEDOUT ? ETIMEDOUT : EHOSTUNREACH;
 	else if (code == CURLE_OPERATION_TIMEDOUT || x->stalled)
 		cause = ETIMEDOUT;
+	if (strstr(text, "HTTP/0.9") != NULL)
+		text = "no HTTP answer";
 	if (code == CURLE_COULDNT_CONNECT && os != 0)
 		text = store_strerror((int)os);
 	if (x->stalled)

@@ -6,8 +6,15 @@
 
 #include "s3/client.h"
 #include "s3/deadline.h"
+#include "s3/errand.h"
 #include "s3/error.h"
 #include "s3/outcome.h"
+
+/*
+ * Bytes that an attempt has to bring before it broke off for the next to be the
+ * first again: a server that never gets far must not keep us for ever.
+ */
+#define HEADWAY ((uint64_t)1 << 20)
 
 struct retry {
 	struct store store; /* first: this is what callers hold */
@@ -42,6 +49,8 @@ struct tries {
 static void tries_init(struct tries *t, struct store *s, const char *verb,
 		       const char *key, const struct store_call *call)
 {
+	uint64_t limit;
+
 	memset(t, 0, sizeof(*t));
 	t->r = retry_of(s);
 	t->verb = verb;
@@ -49,8 +58,20 @@ static void tries_init(struct tries *t, struct store *s, const char *verb,
 	t->caller = call != NULL ? call : &store_call_none;
 	t->call = *t->caller;
 	t->call.error = &t->error;
+	t->call.deadline = errand_deadline(t->r->limit_ms, t->r->budget);
+	if (t->call.deadline != NULL && !t->call.optional) {
+		deadline_restart(t->call.deadline);
+		return;
+	}
+	/* What can be done without leaves time to do it without. */
+	limit = t->r->limit_ms;
+	if (t->call.optional && limit != 0) {
+		limit /= 2;
+		if (limit > deadline_left_ms(t->call.deadline) / 2)
+			limit = deadline_left_ms(t->call.deadline) / 2 + 1;
+	}
+	deadline_init(&t->deadline, limit, t->r->budget);
 	t->call.deadline = &t->deadline;
-	deadline_init(&t->deadline, t->r->limit_ms, t->r->budget);
 }
 
 /* What the caller gets of an error that was worth repeating. */
@@ -61,7 +82,7 @@ static int tries_spent(const struct tries *t)
 	if (cause == 0 || cause == EAGAIN)
 		return -EIO;
 	/* Waited for in vain: that it was not to be reached is in the line. */
-	if (cause == EHOSTUNREACH && deadline_left_ms(&t->deadline) < 1000)
+	if (cause == EHOSTUNREACH && deadline_left_ms(t->call.deadline) < 1000)
 		return -ETIMEDOUT;
 	return -cause;
 }
@@ -76,8 +97,11 @@ static int tries_again(struct tries *t, int *rc)
 	int wait;
 
 	if (*rc != -EAGAIN) {
-		if (*rc != -EINTR)
-			retry_budget_success(r->budget); /* an answer */
+		if (*rc == -EINTR)
+			return 0;
+		/* An answer, whatever it is. */
+		retry_budget_success(r->budget);
+		deadline_moved(t->call.deadline);
 		return 0;
 	}
 	t->lost = 1;
@@ -103,6 +127,9 @@ static int tries_again(struct tries *t, int *rc)
 
 static int tries_end(struct tries *t, int rc)
 {
+	if (rc != 0 && rc != -ENOENT && rc != -ESTALE && rc != -EEXIST &&
+	    rc != -EINTR)
+		errand_failed(t->verb, t->key, rc, &t->error);
 	if (rc != 0 && t->caller->error != NULL)
 		*t->caller->error = t->error;
 	return rc;
@@ -142,7 +169,6 @@ struct taken {
 	void *arg;
 	uint64_t done; /* bytes */
 	int rc; /* the sink's own error, whatever its number */
-	struct deadline *deadline;
 };
 
 static int take(void *arg, const void *data, size_t len)
@@ -152,8 +178,6 @@ static int take(void *arg, const void *data, size_t len)
 	k->rc = k->sink(k->arg, data, len);
 	if (k->rc == 0)
 		k->done += len;
-	/* What the sink takes is no time of the server's. */
-	deadline_moved(k->deadline);
 	return k->rc;
 }
 
@@ -180,7 +204,7 @@ static int retry_get(struct store *s, const char *key, uint64_t off,
 {
 	char etag[STORE_ETAG_MAX];
 	struct tries t;
-	struct taken k = { sink, sink_arg, 0, 0, &t.deadline };
+	struct taken k = { sink, sink_arg, 0, 0 };
 	uint64_t before;
 	int rc;
 
@@ -204,7 +228,11 @@ static int retry_get(struct store *s, const char *key, uint64_t off,
 			return tries_end(&t, k.rc);
 		if (rc == -EAGAIN && k.done > before) {
 			/* It came on, so this was no failure in a row. */
-			t.attempt = 0;
+			if (k.done - before >= HEADWAY) {
+				t.attempt = 0;
+				deadline_restart(t.call.deadline);
+				deadline_moved(t.call.deadline);
+			}
 			if (pin(&t, etag) != 0 && k.done < len) {
 				rc = store_fail(&t.call, -EIO,
 						"\"%.80s\" broke off, and has "
@@ -250,7 +278,7 @@ static int copy_is_done(struct tries *t, const char *from, const char *to,
 	struct store *below = t->r->below;
 	struct store_call plain = { .cancel = t->call.cancel,
 				    .cancel_arg = t->call.cancel_arg,
-				    .deadline = &t->deadline };
+				    .deadline = t->call.deadline };
 	struct store_stat source;
 
 	if (below->ops->head(below, from, &plain, &source) != 0)
@@ -339,7 +367,7 @@ static int retry_list(struct store *s, const struct store_list *what,
 		return store_fail(t.caller, -ENOMEM, "out of memory");
 	l->fn = fn;
 	l->arg = fn_arg;
-	l->deadline = &t.deadline;
+	l->deadline = t.call.deadline;
 	do {
 		before = l->given;
 		if (l->given > 0)

@@ -70,6 +70,8 @@ struct deadline;
 struct store_call {
 	const char *if_match; /* the ETag that must be there, or NULL */
 	int if_absent; /* put, copy: there must be no such key */
+	/* The caller can do without, and is to have time for that. */
+	int optional;
 	store_cancel_fn *cancel; /* or NULL */
 	void *cancel_arg;
 	struct store_error *error; /* or NULL */
