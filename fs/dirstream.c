@@ -27,6 +27,7 @@ struct dirstream {
 	struct page_ahead ahead; /* the one that begins there */
 	int complete; /* there is none */
 	int was_read;
+	int unread; /* the bucket has not been asked yet */
 	/* Files, the last of which may yet turn up as directories: see over. */
 	size_t *over;
 	size_t n_over, cap_over;
@@ -242,19 +243,20 @@ static int rewind_it(struct dirstream *d, const struct request *rq)
 	d->complete = 0;
 	/* First: one that is stored meanwhile may be too late for the list. */
 	err = add_local(d);
-	return err ? err : next_page(d, rq);
+	if (!err)
+		err = next_page(d, rq);
+	d->unread = err != 0;
+	return err;
 }
 
 int dirstream_start(struct dirstream *d, const struct request *rq)
 {
-	return d->was_read ? rewind_it(d, rq) : 0;
+	return d->was_read || d->unread ? rewind_it(d, rq) : 0;
 }
 
-int dirstream_open(struct volume *v, const struct request *rq,
-		   struct inode *dir, struct dirstream **out)
+int dirstream_open(struct volume *v, struct inode *dir, struct dirstream **out)
 {
 	struct dirstream *d;
-	int err;
 
 	if (!dir->directory)
 		return -ENOTDIR;
@@ -263,12 +265,9 @@ int dirstream_open(struct volume *v, const struct request *rq,
 		return -ENOMEM;
 	d->v = v;
 	d->dir = dir;
+	/* The bucket is asked when names are: df(1) opens the root, too. */
+	d->unread = 1;
 	inode_pin(dir);
-	err = rewind_it(d, rq);
-	if (err) {
-		dirstream_close(d);
-		return err;
-	}
 	*out = d;
 	return 0;
 }
@@ -283,6 +282,11 @@ int dirstream_get(struct dirstream *d, const struct request *rq, size_t at,
 {
 	int err;
 
+	if (d->unread) {
+		err = rewind_it(d, rq);
+		if (err)
+			return err;
+	}
 	d->was_read = 1;
 	while (at >= d->n && !d->complete) {
 		err = next_page(d, rq);

@@ -42,7 +42,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	enum verdict verdict = KEPT;
 	struct object known;
 	unsigned opens;
-	int same;
+	int same, corrected;
 
 	if (i->directory != r->directory)
 		return ANOTHER;
@@ -54,7 +54,10 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		goto unlock;
 	known = inode_object(i);
 	same = i->directory || (i->remote && same_content(&known, &r->object));
-	if (!same && (opens || i->spooled)) {
+	/* Of one version two lengths were told: that was the answer's fault. */
+	corrected = !same && !i->spooled && i->remote && known.etag[0] &&
+		    !strcmp(known.etag, r->object.etag);
+	if (!same && !corrected && (opens || i->spooled)) {
 		verdict = ANOTHER;
 		goto unlock;
 	}

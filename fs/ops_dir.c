@@ -4,13 +4,12 @@
 
 void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct request rq = request_begin(req);
 	struct dirstream *d = NULL;
 	int err = 0;
 
+	begin();
 	if (!control_is(ino))
-		err = dirstream_open(volume_of(req), &rq, inode_at(req, ino),
-				     &d);
+		err = dirstream_open(volume_of(req), inode_at(req, ino), &d);
 	fi->fh = (uintptr_t)d;
 	if (err)
 		fail(req, err);

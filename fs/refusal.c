@@ -5,7 +5,7 @@
 
 #include "s3/deadline.h"
 
-#define AGAIN_MS 100 /* in which the kernel comes back */
+#define AGAIN_MS 1000 /* in which the kernel comes back, on a busy machine */
 
 void refusals_init(struct refusals *r)
 {

@@ -252,8 +252,9 @@ struct dirent_view {
 	const char *name; /* until the next call */
 	mode_t type; /* S_IFDIR, or 0: a listing does not tell links */
 };
-MUST_CHECK int dirstream_open(struct volume *v, const struct request *rq,
-			      struct inode *dir, struct dirstream **out);
+/* Asks nothing of the bucket yet. */
+MUST_CHECK int dirstream_open(struct volume *v, struct inode *dir,
+			      struct dirstream **out);
 struct inode *dirstream_inode(const struct dirstream *d); /* borrowed */
 /*
  * Entry number `at`, if need be from the bucket, which is asked page after page.

@@ -220,7 +220,8 @@ int s3_refused_late(struct s3 *s, const struct s3_request *req,
 	if (result_error(&error, answer->body.data, answer->body.len) != 0)
 		return s3_again(call, EIO,
 				"%s of \"%.80s\" at %.80s: the answer is cut",
-				req->method, req->key, s->name);
+				req->method, req->key != NULL ? req->key : "",
+				s->name);
 	if (strcmp(error.code, "PreconditionFailed") == 0)
 		return refused(s, req, 412, &error, 0, call);
 	/* Begun with a 200, so nothing that the request could be blamed for. */

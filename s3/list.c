@@ -31,6 +31,7 @@ static int page_fetch(struct listing *l, struct result_list *page)
 	unsigned want = PAGE_MAX;
 	struct s3_answer answer;
 	char max[16];
+	int tries;
 	int rc;
 
 	if (what->max != 0 && what->max - l->given < want)
@@ -48,19 +49,29 @@ static int page_fetch(struct listing *l, struct result_list *page)
 	else if (l->after[0] != '\0')
 		s3_query(&req, l->version != 1 ? "start-after" : "marker",
 			 l->after);
-	rc = s3_send(l->s, &req, l->call, &answer);
-	if (rc != 0)
-		return rc;
-	rc = result_list(page, answer.body.data, answer.body.len);
-	s3_answer_clear(&answer);
-	if (rc != 0) {
+	for (tries = 0;; tries++) {
+		rc = s3_send(l->s, &req, l->call, &answer);
+		if (rc != 0)
+			return rc;
+		rc = s3_hidden_error(l->s, &req, &answer, l->call);
+		if (rc == 0)
+			rc = result_list(page, answer.body.data,
+					 answer.body.len);
+		else
+			memset(page, 0, sizeof(*page));
+		s3_answer_clear(&answer);
+		if (rc == 0)
+			return 0;
 		result_list_clear(page);
-		return store_fail(l->call, rc,
-				  "a listing of bucket \"%.63s\" at %.80s "
-				  "cannot be read",
-				  l->s->bucket, l->s->name);
+		/* Cut, or damaged on the way? */
+		if (rc != -EIO || tries > 0)
+			break;
 	}
-	return 0;
+	return rc != -EIO ? rc
+			  : store_fail(l->call, rc,
+				       "a listing of bucket \"%.63s\" at %.80s "
+				       "cannot be read",
+				       l->s->bucket, l->s->name);
 }
 
 static int give(struct listing *l, const struct result_entry *e)
