@@ -46,10 +46,10 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 
 	if (i->directory != r->directory)
 		return ANOTHER;
+	/* Both: who opens it now reads what it is made here, all of it. */
 	(void)pthread_mutex_lock(&i->volume->lock);
-	opens = i->opens;
-	(void)pthread_mutex_unlock(&i->volume->lock);
 	inode_lock(i);
+	opens = i->opens;
 	if (i->generation + atomic_load(&i->volume->moves) != generation)
 		goto unlock;
 	known = inode_object(i);
@@ -61,6 +61,8 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		verdict = ANOTHER;
 		goto unlock;
 	}
+	if (corrected)
+		i->sniffed = 0;
 	if (!same) {
 		i->attr_waits = 0; /* they were another version's */
 		free(inode_swap_attempt(i, NULL));
@@ -89,6 +91,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	}
 unlock:
 	inode_unlock(i);
+	(void)pthread_mutex_unlock(&i->volume->lock);
 	return verdict;
 }
 

@@ -2,7 +2,8 @@
 # A server that fails, in each of the ways that support/faultproxy knows, while a
 # file is written, read, listed, renamed, removed: nothing lost, nothing wrong,
 # nobody waits longer than timeout=, and all is well when the fault has gone.
-# DG_TEST_ONLY=REGEX runs some of the cases.
+# DG_TEST_ONLY=REGEX runs some of the cases; with DG_TEST_LONG=1 all are run, else
+# every third, which is every third of what passes and of what stays alike.
 # Stores: s3
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
@@ -13,7 +14,8 @@ lib_init "$@"
 EXPECT_ERRORS=yes # the daemon's log is full of them, as it should be
 
 # A build with a sanitizer is slow, and not what this is about: fewer, with more time.
-! sanitized || export DG_TEST_SLACK=10 DG_TEST_PART=5
+[ -n "${DG_TEST_LONG-}${DG_TEST_ONLY-}" ] || export DG_TEST_PART=3
+! sanitized || export DG_TEST_SLACK=10 DG_TEST_PART=7
 
 proxy_start conditions
 mkdir "$WORK/direct" "$WORK/cases" "$WORK/cache2"

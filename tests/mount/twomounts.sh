@@ -12,7 +12,7 @@ EXPECT_ERRORS=yes # a loser's close is one line each
 WRITERS=20
 READERS=2
 FILES=16
-LASTS=20
+LASTS=15
 [ -z "${DG_TEST_LONG-}" ] || LASTS=240
 SOON=1500 # ms: the second, and what it takes to look
 ! sanitized || WRITERS=6 SOON=5000
