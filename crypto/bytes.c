@@ -163,8 +163,8 @@ void base64_encode(char *out, const void *data, size_t len)
 			v |= p[i + 2];
 		*out++ = digits[v >> 18];
 		*out++ = digits[v >> 12 & 63];
-		*out++ = n > 1 ? digits[v >> 6 & 63] : '=';
-		*out++ = n > 2 ? digits[v & 63] : '=';
+		*out++ = (char)(n > 1 ? digits[v >> 6 & 63] : '=');
+		*out++ = (char)(n > 2 ? digits[v & 63] : '=');
 	}
 	*out = '\0';
 }

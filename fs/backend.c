@@ -134,12 +134,9 @@ static int fetch_keys(struct s3_credentials *c, struct store_error *error)
 	return err;
 }
 
-static int open_client(struct backend *b, const struct spec *spec,
-		       const struct options *o, struct store_error *error)
+static int open_credentials(struct backend *b, const struct options *o,
+			    struct store_error *error)
 {
-	static const char *const sse[] = { NULL, "AES256", "aws:kms" };
-	char uploads[STORE_KEY_MAX + 32];
-	struct aead_key key;
 	const struct s3_credentials_conf cred = {
 		.access_key = o->access_key_id,
 		.secret_key = o->secret_access_key,
@@ -149,7 +146,17 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.region = o->region,
 		.ca_file = o->ca_file,
 	};
-	struct s3_conf conf = {
+	int err = s3_credentials_new(&b->credentials, &cred, error);
+
+	return err ? err : fetch_keys(b->credentials, error);
+}
+
+/* What the options say; the rest is the caller's. */
+static struct s3_conf conf_of(const struct spec *spec, const struct options *o)
+{
+	static const char *const sse[] = { NULL, "AES256", "aws:kms" };
+
+	return (struct s3_conf){
 		.bucket = spec->bucket,
 		.path_style = (enum s3_path_style)o->path_style,
 		.ca_file = o->ca_file,
@@ -161,10 +168,8 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.acl = o->acl,
 		.sse = sse[o->sse],
 		.sse_kms_key_id = o->sse_kms_key_id,
-		.sse_customer_key = o->sse_customer_key_file ? key.bytes : NULL,
 		.look_will_do = o->exclusive || o->conflict,
 		.requester_pays = (int)o->requester_pays,
-		.uploads_prefix = o->read_only ? NULL : uploads,
 		.part_size = o->part_size,
 		.timeout_s = (unsigned)(o->timeout_ms / 1000),
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
@@ -172,20 +177,28 @@ static int open_client(struct backend *b, const struct spec *spec,
 		.retries = S3_RETRIES_ANY,
 		.on_retry = on_retry,
 	};
+}
+
+static int open_client(struct backend *b, const struct spec *spec,
+		       const struct options *o, struct store_error *error)
+{
+	struct s3_conf conf = conf_of(spec, o);
+	char uploads[STORE_KEY_MAX + 32];
+	struct aead_key key;
 	struct store *below;
 	int err;
 
 	err = check_options(o, error);
 	if (!err)
+		err = open_credentials(b, o, error);
+	if (!err)
 		err = customer_key(o, &key, error);
-	if (!err)
-		err = s3_credentials_new(&b->credentials, &cred, error);
-	if (!err)
-		err = fetch_keys(b->credentials, error);
 	if (err)
 		return err;
 	(void)snprintf(uploads, sizeof(uploads), "%s.dg/uploads/",
 		       spec->prefix);
+	conf.uploads_prefix = o->read_only ? NULL : uploads;
+	conf.sse_customer_key = o->sse_customer_key_file ? key.bytes : NULL;
 	conf.endpoint = setting(b->credentials, o->endpoint, "endpoint_url",
 				b->endpoint, sizeof(b->endpoint));
 	conf.region = setting(b->credentials, o->region, "region", b->region,

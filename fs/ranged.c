@@ -46,6 +46,7 @@ static int fetch_once(struct ranged *r, const struct store_call *call,
 	struct store_stat st;
 	int err;
 
+	st.etag_is_md5 = 0;
 	pinned.if_match = r->conf.etag[0] ? r->conf.etag : NULL;
 	r->buf.len = 0;
 	r->start = start;

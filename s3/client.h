@@ -76,7 +76,7 @@ MUST_CHECK int s3_uploads_sweep(struct store *client,
 				const struct store_call *call,
 				unsigned *aborted);
 
-#define S3_UPLOADS_SILENT_S (6 * 3600)
+#define S3_UPLOADS_SILENT_S 21600
 
 /* What `s` counted so far; all 0 for a store that does not count. */
 void store_count(struct store *s, struct store_counters *out);

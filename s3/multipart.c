@@ -322,6 +322,7 @@ clear_source:
 /* Parts as large as they may be, but so that several go side by side. */
 #define COPY_PART ((uint64_t)256 << 20)
 
+/* NOLINTNEXTLINE(readability-function-size): copy has six, too */
 int s3_copy_parts(struct s3 *s, const char *from, const char *to,
 		  const struct store_head *head,
 		  const struct store_stat *source,

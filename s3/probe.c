@@ -101,7 +101,7 @@ static int put_as(struct probe *p, const char *sha256, const char *header,
 		  const char *value)
 {
 	struct content content;
-	struct store_source src;
+	struct store_source src = { 0, NULL, NULL };
 	struct meta meta = { .len = 0 };
 	const struct store_head head = { .meta = &meta };
 	struct s3_request req = { .method = "PUT",

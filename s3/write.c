@@ -132,6 +132,7 @@ int s3_copy_source(struct s3 *s, const char *from, struct bytes *out)
  * A copy that was refused may have been too large, for which servers have
  * different codes; then it goes in parts.
  */
+/* NOLINTNEXTLINE(readability-function-size): copy has six, and what it said */
 static int copy_large(struct s3 *s, const char *from, const char *to,
 		      const struct store_head *head,
 		      const struct store_call *call, struct store_stat *out,
