@@ -291,3 +291,53 @@ void backend_close(struct backend *b)
 	s3_credentials_free(b->credentials);
 	*b = (struct backend){ 0 };
 }
+
+/* Once, so that nobody has to find out: what holds without is in the manual. */
+static void tell_conditions(const struct store_caps *c)
+{
+	const struct {
+		int kept;
+		const char *what;
+	} all[] = { { c->put_if_absent && c->put_if_match, "PUT" },
+		    { c->complete_if_absent && c->complete_if_match,
+		      "the end of an upload in parts" },
+		    { c->remove_if_match, "DELETE" },
+		    { c->copy_if_absent && c->copy_if_match, "copies" } };
+	char list[128] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!all[i].kept && len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len,
+						"%s%s", len ? ", " : "",
+						all[i].what);
+	if (!c->put_if_match || !c->put_if_absent)
+		log_warning(
+			"the server keeps no conditions (%s): of two that write a file at once the last one wins, and nobody is told",
+			list);
+	else if (len)
+		log_info(
+			"the server keeps no conditions of %s: what others store at that very moment may be replaced",
+			list);
+}
+
+void backend_tell(const struct backend *b)
+{
+	char source[S3_CREDENTIALS_SOURCE];
+	struct store_caps caps;
+
+	if (!b->credentials)
+		return;
+	s3_credentials_source(b->credentials, source);
+	log_info("credentials from %s", source);
+	b->store->ops->caps(b->store, &caps);
+	if (!caps.probed)
+		return; /* nothing will be written */
+	tell_conditions(&caps);
+	if (!caps.copies)
+		log_warning(
+			"the server does not copy objects: mv copies their bytes, and attributes of files above 16 MiB cannot be changed");
+	if (!caps.keeps_metadata)
+		log_warning(
+			"the server does not keep metadata: attributes, and digests of files stored as they are, are lost");
+}

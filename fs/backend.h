@@ -24,6 +24,8 @@ struct backend {
  */
 MUST_CHECK int backend_open(struct backend *out, const struct spec *spec,
 			    const struct options *o, char *why);
+/* Log, once it is mounted, whose keys are used and what the server does not do. */
+void backend_tell(const struct backend *b);
 void backend_close(struct backend *b);
 
 #endif

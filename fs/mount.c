@@ -28,7 +28,6 @@
 #include "fs/unfinished.h"
 #include "fs/volume.h"
 #include "fs/watch.h"
-#include "s3/credentials.h"
 
 #define THREADS_MAX 64
 
@@ -215,12 +214,7 @@ static int run_session(struct mounted *m)
 	daemon_ready(&m->daemon);
 	log_info("%s mounted on %s", m->rq->spec_text, m->dir);
 	unfinished_tell(m->volume);
-	if (m->backend.credentials) {
-		char source[S3_CREDENTIALS_SOURCE];
-
-		s3_credentials_source(m->backend.credentials, source);
-		log_info("credentials from %s", source);
-	}
+	backend_tell(&m->backend);
 	localcache_tell(&m->cache);
 	if (m->unlocked)
 		log_warning(

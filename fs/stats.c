@@ -192,6 +192,8 @@ static void store_rows(struct store *store, struct rows *r)
 	    "If-Match of a copy's source");
 	ADD("conditions", "copy_if_absent", FLAG, (uint64_t)caps.copy_if_absent,
 	    "If-None-Match of a copy's target");
+	ADD_TEXT("server", "profile", caps.profile ? caps.profile : "generic",
+		 "What is known of the server by its name");
 	ADD("server", "list_version", GAUGE, caps.list_version,
 	    "Version of ListObjects that it speaks");
 	ADD("server", "copies", FLAG, (uint64_t)caps.copies,

@@ -8,6 +8,7 @@
 #include "s3/client_private.h"
 #include "s3/credentials.h"
 #include "s3/error.h"
+#include "s3/known_stores.h"
 #include "s3/upload_private.h"
 
 #define PART_DEFAULT        ((uint64_t)16 << 20)
@@ -239,7 +240,10 @@ static int set_bucket(struct s3 *s, const struct s3_conf *conf,
 	int https = strcmp(s->scheme, "https") == 0;
 	int is_aws = s->host == NULL || ends_in(s->host, ".amazonaws.com") ||
 		     ends_in(s->host, ".amazonaws.com.cn");
+	const struct known_store *known =
+		s->host != NULL ? known_store_find(s->host) : NULL;
 	const char *region = conf->region;
+	char guessed[sizeof(s->region)] = "us-east-1";
 	size_t len = conf->bucket != NULL ? strlen(conf->bucket) : 0;
 
 	if (len == 0 || len > 255 ||
@@ -247,15 +251,21 @@ static int set_bucket(struct s3 *s, const struct s3_conf *conf,
 		return store_error_set(
 			error, -EINVAL, "\"%.100s\" is no bucket name",
 			conf->bucket != NULL ? conf->bucket : "");
+	if (known != NULL) {
+		known_store_region(known, s->host, "us-east-1", guessed,
+				   sizeof(guessed));
+		s->caps.profile = known->name;
+	}
 	if (region == NULL || *region == '\0')
-		region = "us-east-1";
+		region = guessed;
 	if (strlen(region) >= sizeof(s->region) ||
 	    strcspn(region, "/?#%\\\"<>@: \t\r\n") != strlen(region))
 		return store_error_set(error, -EINVAL,
 				       "\"%.100s\" is no region", region);
 	memcpy(s->region, region, strlen(region) + 1);
 	s->in_host = conf->path_style == S3_PATH_STYLE_OFF ||
-		     (conf->path_style == S3_PATH_STYLE_AUTO && is_aws &&
+		     (conf->path_style == S3_PATH_STYLE_AUTO &&
+		      (is_aws || (known != NULL && known->in_host)) &&
 		      fits_host(conf->bucket, https));
 	if (s->in_host && !fits_host(conf->bucket, 0))
 		return store_error_set(error, -EINVAL,

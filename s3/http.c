@@ -514,6 +514,11 @@ static int explain_permanent(const struct exchange *x, CURLcode code,
 		return store_fail(call, -EIO,
 				  "%s: headers of more than %d bytes", name,
 				  HTTP_HEADERS_MAX);
+	if (strstr(text, "certificate required") != NULL)
+		return store_fail(
+			call, -EACCES,
+			"%s wants to see a certificate: give client_cert= and client_key=",
+			name);
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
 		return store_fail(call, -ENOMEM, "out of memory");

@@ -409,6 +409,7 @@ int s3_probe(struct store *store, const char *prefix,
 		goto free_probe;
 	}
 	p->caps.list_version = s3_caps(p->s).list_version;
+	p->caps.profile = s3_caps(p->s).profile;
 	rc = probe_put(p);
 	if (rc == 0)
 		rc = probe_metadata(p);

@@ -140,6 +140,7 @@ struct store_caps {
 	   an MD5 that we compare; else only its length is looked at. */
 	int checks_sha256, etag_md5;
 	unsigned list_version; /* of ListObjects: 2, or 1; 0: not known */
+	const char *profile; /* of s3/known_stores.h; or NULL */
 };
 
 /* Of a store that is able to do all that is asked of it. */

@@ -13,6 +13,7 @@
 
 #include "crypto/digest.h"
 #include "s3/client_private.h"
+#include "s3/known_stores.h"
 #include "s3/process.h"
 #include "tests/support/s3fixture.h"
 
@@ -235,6 +236,51 @@ static void asks_for_what_it_is_told(void **state)
 	fixture_end(&f);
 }
 
+/* ---- what a host's name tells ---- */
+
+static void knows_stores_by_name(void **state)
+{
+	static const struct {
+		const char *host, *name, *region;
+		int in_host;
+	} cases[] = {
+		{ "storage.googleapis.com", "google", "auto", 0 },
+		{ "0123abc.r2.cloudflarestorage.com", "cloudflare", "auto", 0 },
+		{ "nyc3.digitaloceanspaces.com", "digitalocean", "us-east-1",
+		  0 },
+		{ "s3.us-west-004.backblazeb2.com:443", "backblaze",
+		  "us-west-004", 0 },
+		{ "s3.wasabisys.com", "wasabi", "us-east-1", 0 },
+		{ "S3.EU-central-1.Wasabisys.com", "wasabi", "EU-central-1",
+		  0 },
+		{ "s3.fr-par.scw.cloud", "scaleway", "fr-par", 0 },
+		{ "sos-ch-gva-2.exo.io", "exoscale", "ch-gva-2", 0 },
+		{ "oss-cn-hangzhou.aliyuncs.com", "alibaba", "oss-cn-hangzhou",
+		  1 },
+		{ "cos.ap-guangzhou.myqcloud.com", "tencent", "ap-guangzhou",
+		  1 },
+	};
+	static const char *const others[] = { "localhost", "127.0.0.1:9000",
+					      "wasabisys.com.example.com",
+					      ".backblazeb2.com", "" };
+	char region[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct known_store *k = known_store_find(cases[i].host);
+
+		assert_non_null(k);
+		assert_string_equal(k->name, cases[i].name);
+		assert_int_equal(k->in_host, cases[i].in_host);
+		known_store_region(k, cases[i].host, "us-east-1", region,
+				   sizeof(region));
+		assert_string_equal(region, cases[i].region);
+	}
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_null(known_store_find(others[i]));
+}
+
 /* ---- who has noted an upload ---- */
 
 static void knows_who_has_ended(void **state)
@@ -280,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_length_is_looked_at_where_nothing_else_is),
 		cmocka_unit_test(version_1_will_do),
 		cmocka_unit_test(asks_for_what_it_is_told),
+		cmocka_unit_test(knows_stores_by_name),
 		cmocka_unit_test(knows_who_has_ended),
 	};
 
