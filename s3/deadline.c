@@ -133,8 +133,17 @@ void deadline_reach(struct deadline *d, uint64_t up, uint64_t down)
 
 void deadline_excuse(struct deadline *d, uint64_t ms)
 {
-	if (d != NULL)
-		(void)atomic_fetch_add(&d->moved_ms, ms);
+	uint64_t now = deadline_now_ms();
+	uint64_t was;
+	uint64_t to;
+
+	if (d == NULL)
+		return;
+	was = atomic_load(&d->moved_ms);
+	do
+		/* Several may have the same time to excuse. */
+		to = was + ms < now ? was + ms : now;
+	while (!atomic_compare_exchange_weak(&d->moved_ms, &was, to));
 }
 
 uint64_t deadline_left_ms(const struct deadline *d)

@@ -7,6 +7,8 @@ struct errand {
 	struct deadline deadline;
 	pthread_mutex_t mutex; /* all below */
 	int is_timed; /* `deadline` has its limit */
+	unsigned operations; /* under way */
+	uint64_t idle_ms; /* since when there is none */
 	uint64_t most_ms; /* of it; 0: as the operations have it */
 	int rc;
 	char reason[sizeof(((struct store_error *)0)->text) + 128];
@@ -20,6 +22,8 @@ void errand_begin(void)
 {
 	deadline_init(&own.deadline, 0, NULL);
 	own.is_timed = 0;
+	own.operations = 0;
+	own.idle_ms = deadline_now_ms();
 	own.most_ms = 0;
 	own.rc = 0;
 	current = &own;
@@ -49,7 +53,8 @@ void errand_join(struct errand *e)
 	current = e;
 }
 
-struct deadline *errand_deadline(uint64_t limit_ms, struct retry_budget *budget)
+struct deadline *errand_operation(uint64_t limit_ms,
+				  struct retry_budget *budget)
 {
 	struct errand *e = current;
 
@@ -63,8 +68,22 @@ struct deadline *errand_deadline(uint64_t limit_ms, struct retry_budget *budget)
 		e->deadline.budget = budget;
 		e->is_timed = 1;
 	}
+	if (e->operations++ == 0)
+		deadline_excuse(&e->deadline, deadline_now_ms() - e->idle_ms);
 	pthread_mutex_unlock(&e->mutex);
 	return &e->deadline;
+}
+
+void errand_operation_over(void)
+{
+	struct errand *e = current;
+
+	if (e == NULL)
+		return;
+	pthread_mutex_lock(&e->mutex);
+	if (--e->operations == 0)
+		e->idle_ms = deadline_now_ms();
+	pthread_mutex_unlock(&e->mutex);
 }
 
 void errand_failed(const char *verb, const char *key, int rc,

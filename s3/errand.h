@@ -22,9 +22,14 @@ void errand_hurry(uint64_t most_ms);
 struct errand *errand_current(void);
 void errand_join(struct errand *e); /* NULL: no part in any */
 
-/* Of the layer that repeats: where its time is kept, or NULL without one. */
-struct deadline *errand_deadline(uint64_t limit_ms,
-				 struct retry_budget *budget);
+/*
+ * Of the layer that repeats: an operation begins, whose time is kept there, or
+ * by itself where that is NULL; and it has ended.  What lies between operations,
+ * such as the making of a delta, takes none of it.
+ */
+struct deadline *errand_operation(uint64_t limit_ms,
+				  struct retry_budget *budget);
+void errand_operation_over(void);
 
 /* And what an operation failed for in the end. */
 void errand_failed(const char *verb, const char *key, int rc,

@@ -58,7 +58,7 @@ static void tries_init(struct tries *t, struct store *s, const char *verb,
 	t->caller = call != NULL ? call : &store_call_none;
 	t->call = *t->caller;
 	t->call.error = &t->error;
-	t->call.deadline = errand_deadline(t->r->limit_ms, t->r->budget);
+	t->call.deadline = errand_operation(t->r->limit_ms, t->r->budget);
 	if (t->call.deadline != NULL && !t->call.optional) {
 		deadline_restart(t->call.deadline);
 		return;
@@ -127,6 +127,7 @@ static int tries_again(struct tries *t, int *rc)
 
 static int tries_end(struct tries *t, int rc)
 {
+	errand_operation_over();
 	if (rc != 0 && rc != -ENOENT && rc != -ESTALE && rc != -EEXIST &&
 	    rc != -EINTR)
 		errand_failed(t->verb, t->key, rc, &t->error);
@@ -267,7 +268,7 @@ static int retry_put(struct store *s, const char *key,
 	if (t.lost && is_condition(rc) &&
 	    outcome_is_ours(t.r->below, key, src->len,
 			    head != NULL ? head->meta : NULL, &t.call, out))
-		return 0;
+		rc = 0;
 	return tries_end(&t, rc);
 }
 
@@ -305,7 +306,7 @@ static int retry_copy(struct store *s, const char *from, const char *to,
 	    copy_is_done(&t, from, to, head, &done)) {
 		if (out != NULL)
 			memcpy(out->etag, done.etag, sizeof(out->etag));
-		return 0;
+		rc = 0;
 	}
 	return tries_end(&t, rc);
 }
@@ -364,7 +365,8 @@ static int retry_list(struct store *s, const struct store_list *what,
 	tries_init(&t, s, "list", what->prefix, call);
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
-		return store_fail(t.caller, -ENOMEM, "out of memory");
+		return tries_end(&t,
+				 store_fail(&t.call, -ENOMEM, "out of memory"));
 	l->fn = fn;
 	l->arg = fn_arg;
 	l->deadline = t.call.deadline;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "s3/deadline.h"
+#include "s3/errand.h"
 #include "s3/rate.h"
 
 static const struct store_error nothing_said;
@@ -45,8 +46,12 @@ static void only_news_is_progress(void **state)
 	deadline_reach(&d, 0, 1);
 	assert_true(d.moved_ms > was);
 	was = d.moved_ms;
-	deadline_excuse(&d, 1000);
-	assert_int_equal(d.moved_ms, was + 1000);
+	pause_ms(20);
+	deadline_excuse(&d, 10);
+	assert_int_equal(d.moved_ms, was + 10);
+	/* Never into the future. */
+	deadline_excuse(&d, 100000);
+	assert_true(deadline_left_ms(&d) <= 60000);
 	assert_true(deadline_left_ms(NULL) == UINT64_MAX);
 	deadline_init(&d, 0, NULL);
 	assert_true(deadline_left_ms(&d) == UINT64_MAX);
@@ -70,6 +75,47 @@ static void a_wait_leaves_time_to_try(void **state)
 	assert_in_range(tries, 1, 20);
 	assert_true(deadline_now_ms() - start <= 1000);
 	assert_int_equal(deadline_backoff(1, &asks, &call), -ETIMEDOUT);
+}
+
+/* Of an errand only the operations take time, not what lies between them. */
+static void an_errand_may_think(void **state)
+{
+	struct deadline *d;
+	uint64_t left;
+
+	(void)state;
+	assert_null(errand_operation(300, NULL));
+	errand_operation_over();
+	errand_begin();
+	pause_ms(400);
+	d = errand_operation(300, NULL);
+	assert_non_null(d);
+	assert_in_range(deadline_left_ms(d), 250, 300);
+	pause_ms(100);
+	errand_operation_over();
+	left = deadline_left_ms(d);
+	assert_in_range(left, 1, 200);
+	pause_ms(400);
+	/* Two at once: the first to begin ends the pause, the last begins one. */
+	assert_ptr_equal(errand_operation(300, NULL), d);
+	assert_in_range(deadline_left_ms(d), left - 40, left);
+	assert_ptr_equal(errand_operation(300, NULL), d);
+	errand_operation_over();
+	pause_ms(300);
+	errand_operation_over();
+	assert_int_equal(deadline_left_ms(d), 0);
+	/* What failed is told; the next errand knows nothing of it. */
+	errand_failed("get", "k", -EIO, &(struct store_error){ .text = "why" });
+	assert_string_equal(errand_reason(-EIO), "get \"k\": why");
+	assert_null(errand_reason(-ETIMEDOUT));
+	errand_begin();
+	assert_null(errand_reason(-EIO));
+	errand_hurry(100);
+	d = errand_operation(300, NULL);
+	assert_in_range(deadline_left_ms(d), 50, 100);
+	errand_operation_over();
+	errand_end();
+	assert_null(errand_current());
 }
 
 static int at_once(void *arg)
@@ -150,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_news_is_progress),
+		cmocka_unit_test(an_errand_may_think),
 		cmocka_unit_test(a_wait_leaves_time_to_try),
 		cmocka_unit_test(a_wait_is_cancelled),
 		cmocka_unit_test(repeats_have_a_budget),
