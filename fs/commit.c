@@ -225,7 +225,18 @@ static int put_once(struct commit *c, const struct store_source *src,
 					 head, &call, st);
 	if (!err || err == -EEXIST || err == -ESTALE)
 		return err;
-	remember_attempt(c, head->meta);
+	if (err == -EIO && error.etag[0]) {
+		/* It is there, and damaged: the next try is to replace it. */
+		inode_lock(c->inode);
+		base = inode_object(c->inode);
+		memcpy(base.etag, error.etag, sizeof(base.etag));
+		inode_put_object(c->inode, &base);
+		c->inode->remote = 1;
+		inode_changed(c->inode);
+		inode_unlock(c->inode);
+	} else {
+		remember_attempt(c, head->meta);
+	}
 	log_error("store %s: %s", c->key.text, reason(err, &error));
 	return err;
 }

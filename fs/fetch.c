@@ -218,6 +218,9 @@ static int open_foreign(struct fetch *f, struct ranged_conf *conf)
 		return 0;
 	if (!f->obj.size || !etag_is_md5(f->obj.etag))
 		return 0;
+	/* Without a probe, only what can be fetched twice. */
+	if (f->obj.size > SUMS_MIN && !f->v->caps.etag_md5)
+		return 0;
 	if (f->obj.size > SUMS_MIN && !f->etag)
 		err = ask_etag(f, &known);
 	if (err || (f->obj.size > SUMS_MIN && !known && !f->etag))

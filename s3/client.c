@@ -285,9 +285,11 @@ static unsigned or_default(unsigned value, unsigned fallback)
 static int check_customer_key(const struct s3 *s, const struct s3_conf *conf,
 			      struct store_error *error)
 {
+	size_t len = s->host != NULL ? strcspn(s->host, ":") : 0;
+
 	if (conf->sse_customer_key == NULL || strcmp(s->scheme, "https") == 0 ||
-	    strncmp(s->host, "127.0.0.1", 9) == 0 ||
-	    strncmp(s->host, "localhost", 9) == 0)
+	    (len == 9 && (strncmp(s->host, "127.0.0.1", len) == 0 ||
+			  strncmp(s->host, "localhost", len) == 0)))
 		return 0;
 	return store_error_set(error, -EINVAL,
 			       "%.100s: a customer key goes over https:// only",

@@ -199,6 +199,7 @@ static int line_get(struct http *h, const struct store_call *call,
 		    struct line *out)
 {
 	uint64_t start = deadline_now_ms();
+	uint64_t moved_ms;
 	int rc = 0;
 
 	pthread_mutex_lock(&h->mutex);
@@ -226,7 +227,10 @@ static int line_get(struct http *h, const struct store_call *call,
 		h->made += rc == 0;
 	}
 	pthread_mutex_unlock(&h->mutex);
-	deadline_excuse(call->deadline, deadline_now_ms() - start);
+	/* As long as bytes came it was not the server that kept it waiting. */
+	moved_ms = atomic_load(&h->moved_ms);
+	if (moved_ms > start)
+		deadline_excuse(call->deadline, moved_ms - start);
 	return rc;
 }
 
@@ -447,6 +451,8 @@ static CURLcode set_common(CURL *curl, struct exchange *x)
 	    strncmp(x->req->url, "https:", 6) == 0 ? "https" : "http");
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	/* Who gives up does not wait for a resolver that does not. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PATH_AS_IS, 1L);
@@ -477,6 +483,9 @@ static CURLcode set_request(CURL *curl, struct exchange *x,
 
 	SET(CURLOPT_URL, req->url);
 	SET(CURLOPT_HTTPHEADER, headers);
+	/* libcurl repeats what a kept connection lost, without a word. */
+	if (req->once && req->body == NULL)
+		SET(CURLOPT_FRESH_CONNECT, 1L);
 	if (strcmp(req->method, "HEAD") == 0) {
 		SET(CURLOPT_NOBODY, 1L);
 	} else if (req->body != NULL) {
@@ -659,7 +668,7 @@ int http_perform(struct http *h, const struct http_request *req,
 					 store_strerror(rc));
 		goto free_headers;
 	}
-	moved(x);
+	x->moved_ms = deadline_now_ms();
 	code = set_common(line.curl, x);
 	if (code == CURLE_OK)
 		code = set_request(line.curl, x, headers);

@@ -80,6 +80,13 @@ static int part_send_again(struct upload *u, unsigned part,
 	s3_deadline(u->s, &deadline, call);
 	for (attempt = 1;; attempt++) {
 		rc = u->send(u, part, call);
+		/* Gone: all over again, which is not for this layer. */
+		if (rc == -ENOENT &&
+		    strcmp(call->error->code, "NoSuchUpload") == 0)
+			return s3_again(call, EIO,
+					"the upload of \"%.80s\" in parts was "
+					"lost by %.80s",
+					u->key, u->s->name);
 		if (rc != -EAGAIN || !s3_again_later(u->s, attempt, call, &rc))
 			return rc;
 	}
@@ -354,8 +361,8 @@ int s3_copy_parts(struct s3 *s, const char *from, const char *to,
 			"\"%.80s\" at %.80s has a '%%' in its name, "
 			"with which copies in parts are not safe there",
 			from, s->name);
-	/* What is asked of the source is asked of each part. */
-	own.if_match = NULL;
+	/* Of the source it is asked with each part; onto itself also at the end. */
+	own.if_match = strcmp(from, to) == 0 ? source->etag : NULL;
 	own.error = &error;
 	rc = plan(&u, s->copy_max < COPY_PART ? s->copy_max : COPY_PART);
 	if (rc == 0)

@@ -15,6 +15,8 @@
 /* No object of ours has it, on any server. */
 #define WRONG_ETAG "00000000000000000000000000000000"
 
+#define CLEAR_UP_MS 5000
+
 struct probe {
 	struct s3 *s;
 	struct store_call call;
@@ -390,6 +392,8 @@ static int probe_names(struct probe *p, const char *prefix)
 int s3_probe(struct store *store, const char *prefix,
 	     const struct store_call *call)
 {
+	struct deadline deadline;
+	struct store_call clear_up = { .deadline = &deadline };
 	struct probe *p;
 	int rc;
 
@@ -424,8 +428,9 @@ int s3_probe(struct store *store, const char *prefix,
 	p->caps.probed = rc == 0;
 	publish(p, &p->caps);
 	/* Also if we were interrupted; what stays behind is of no consequence. */
-	(void)s3_remove(store, p->key, NULL);
-	(void)s3_remove(store, p->other, NULL);
+	deadline_init(&deadline, CLEAR_UP_MS, NULL);
+	(void)s3_remove(store, p->key, &clear_up);
+	(void)s3_remove(store, p->other, &clear_up);
 free_probe:
 	if (rc != 0 && call->error != NULL)
 		*call->error = p->error;

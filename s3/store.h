@@ -58,7 +58,8 @@ struct store_error {
 	char code[64]; /* the server's, "SignatureDoesNotMatch"; or "" */
 	char text[256];
 	unsigned retry_after_s; /* what the server asked for, with -EAGAIN; 0 */
-	char etag[STORE_ETAG_MAX]; /* of what a get that broke off had given */
+	/* Of what a get that broke off had given, or a put has left damaged. */
+	char etag[STORE_ETAG_MAX];
 };
 
 /* Asked at least once a second while a call waits; non-zero ends the call. */

@@ -128,8 +128,8 @@ static void note_write(struct uploads *n)
 	if (snprintf(key, sizeof(key), "%s%s", n->prefix, n->name) >=
 	    (int)sizeof(key))
 		return;
-	deadline_init(&deadline, ABORT_MS, NULL);
 	pthread_mutex_lock(&n->writing);
+	deadline_init(&deadline, ABORT_MS, NULL);
 	rc = note_make(n, &text);
 	src.len = text.len;
 	if (rc == 0 && text.len == 0)

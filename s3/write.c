@@ -26,10 +26,15 @@ static int put_check(struct s3 *s, const struct s3_request *req,
 
 	if (rc != 0 || caps.checks_sha256 || !s3_is_probed(s))
 		return rc;
-	if (s3_is_damaged(sent, st->etag))
-		return store_fail(call, -EIO,
-				  "\"%.80s\" was damaged on its way to %.80s",
-				  req->key, s->name);
+	if (s3_is_damaged(sent, st->etag)) {
+		(void)store_fail(call, -EIO,
+				 "\"%.80s\" was damaged on its way to %.80s",
+				 req->key, s->name);
+		/* So that whoever tries again replaces just that. */
+		if (call->error != NULL)
+			memcpy(call->error->etag, st->etag, sizeof(st->etag));
+		return -EIO;
+	}
 	return sent->md5[0] != '\0'
 		       ? 0
 		       : s3_stored_check(s, req->key, req->body_len, st->etag,

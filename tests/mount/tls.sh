@@ -71,11 +71,10 @@ while True:
 PYTHON
 
 relay() {
-	exec 6< <(exec python3 "$WORK/relay.py" "$1" "${plain%%:*}" "${plain##*:}" "$WORK")
-	RELAYS+=("$!")
+	exec 6< <(exec python3 "$WORK/relay.py" "$1" "${plain%%:*}" "${plain##*:}" "$WORK" 2>/dev/null)
+	MOUNTS+=("$!")
 	read -r PORT <&6
 }
-RELAYS=()
 
 refused() {
 	local text=$1
@@ -90,7 +89,8 @@ refused() {
 echo "== a certificate of our own"
 relay tls
 S=${OPTS//endpoint=$DG_TEST_S3_ENDPOINT/endpoint=https:\/\/127.0.0.1:$PORT},ca_file=$WORK/ca.pem
-refused "127.0.0.1:$PORT.*client_cert=" "$S"
+# What TLS has to say of it depends on who hangs up first.
+refused "127.0.0.1:$PORT" "$S"
 refused "127.0.0.1:$PORT" "$S,client_cert=$WORK/other.pem,client_key=$WORK/other.key"
 refused 'client_cert' "$S,client_key=$WORK/client.key"
 refused 'client_cert=|client_key=' "$S,client_cert=$WORK/client.pem,client_key=$WORK/absent"
@@ -112,4 +112,3 @@ https_proxy=http://127.0.0.1:$PORT no_proxy=127.0.0.1 OPTS=$S mount_fs ''
 same "$WORK/file" "$MNT/file"
 umount_fs
 equal "$(cat "$WORK/connected")" '' 'connections through the proxy'
-kill "${RELAYS[@]}"
