@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* As the providers document their endpoints; not tried against each of them. */
+/* From the form of their endpoints; none of them was tried. */
 static const struct known_store stores[] = {
 	{ "google", "storage.googleapis.com", "auto", NULL, 0 },
 	{ "cloudflare", ".r2.cloudflarestorage.com", "auto", NULL, 0 },
