@@ -130,9 +130,10 @@ void s3_deadline(struct s3 *s, struct deadline *deadline,
 int s3_again_later(struct s3 *s, unsigned attempt,
 		   const struct store_call *call, int *rc);
 
-/* What the headers say of the object, but for its length. */
 /* The server's clock as it answered, in seconds; 0 if it does not say. */
 int64_t s3_answer_date(const struct http_answer *http);
+
+/* What the headers say of the object, but for its length. */
 void s3_stat_parse(struct store_stat *out, const struct http_answer *http);
 
 /* In hex.  `md5` is "" where the server looks at SHA-256 itself. */
