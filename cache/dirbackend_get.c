@@ -58,6 +58,47 @@ static int is_linked(struct dirbackend *d, const char *name, int fd)
 }
 
 /*
+ * A process that is stopped keeps what it has locked.  Its files are waited for
+ * once, and as long as they are as they were then not again.
+ */
+static int is_stuck(struct dirbackend *d, const struct stat *st)
+{
+	int found = 0;
+
+	(void)pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < STUCK_MAX; i++)
+		found |= d->stuck[i].ino == st->st_ino &&
+			 d->stuck[i].written.tv_sec == st->st_mtim.tv_sec &&
+			 d->stuck[i].written.tv_nsec == st->st_mtim.tv_nsec;
+	(void)pthread_mutex_unlock(&d->lock);
+	return found;
+}
+
+static void note_stuck(struct dirbackend *d, const struct stat *st)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	d->stuck[d->stuck_next++ % STUCK_MAX] =
+		(struct stuck){ .ino = st->st_ino, .written = st->st_mtim };
+	(void)pthread_mutex_unlock(&d->lock);
+}
+
+/* LOCK_SH of an entry.  0; -EBUSY; -errno. */
+static int entry_lock(struct dirbackend *d, int fd)
+{
+	int err = filelock_try(fd, LOCK_SH);
+	struct stat st;
+
+	if (err != -EWOULDBLOCK)
+		return err;
+	if (!fstat(fd, &st) && is_stuck(d, &st))
+		return -EBUSY;
+	err = filelock_wait(fd, LOCK_SH);
+	if (err == -EBUSY && !fstat(fd, &st))
+		note_stuck(d, &st);
+	return err;
+}
+
+/*
  * Hold the entry.  0; -ENOENT; -EAGAIN: it went just now, or was no good and
  * is gone: look again.
  */
@@ -81,7 +122,7 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 		(void)close(fd);
 		return -EAGAIN;
 	}
-	err = filelock_wait(fd, LOCK_SH);
+	err = entry_lock(d, fd);
 	if (!err && (fstat(fd, &st) || !st.st_nlink))
 		err = -EAGAIN; /* evicted between our two calls */
 	if (!err) {
@@ -246,8 +287,13 @@ static int wait_for(struct dirbackend *d, const char *name, struct wait *w)
 		w->ino = st.st_ino;
 		w->written = st.st_mtim;
 	}
-	if (now.tv_sec - w->since > PATIENCE)
+	if (st.st_ino && is_stuck(d, &st))
 		return -EBUSY;
+	if (now.tv_sec - w->since > PATIENCE) {
+		if (st.st_ino)
+			note_stuck(d, &st);
+		return -EBUSY;
+	}
 	filelock_pause(&w->step);
 	return 0;
 }

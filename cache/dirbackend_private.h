@@ -7,13 +7,22 @@
 #include "cache/reffile.h"
 #include "cache/space.h"
 
+/* A file that was waited for in vain, as it was then. */
+struct stuck {
+	ino_t ino;
+	struct timespec written;
+};
+#define STUCK_MAX 16
+
 struct dirbackend {
 	struct cache_backend backend; /* first */
 	int dirfd;
 	struct space *space;
 	struct cache_log log;
-	pthread_mutex_t lock; /* the counters below */
+	pthread_mutex_t lock; /* all below */
 	uint64_t corruptions, foreign;
+	struct stuck stuck[STUCK_MAX]; /* the next goes to stuck_next */
+	unsigned stuck_next;
 };
 
 /*

@@ -70,17 +70,22 @@ int filelock_wait(int fd, int how)
 	return keep_trying(filelock_try, fd, how, &begin);
 }
 
-int filelock_take_turn(int fd)
+int filelock_take_turn(int fd, int *stuck)
 {
 	struct timespec begin;
-	int err;
+	int turn, err;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
-	err = keep_trying(turn_try, fd, F_WRLCK, &begin);
-	if (err)
-		return err;
-	err = keep_trying(filelock_try, fd, LOCK_EX, &begin);
-	/* Giving a lock of ours back cannot fail. */
-	(void)!turn_try(fd, F_UNLCK);
+	if (*stuck)
+		begin.tv_sec -= PATIENCE + 1;
+	turn = keep_trying(turn_try, fd, F_WRLCK, &begin);
+	/* Who is stopped may have no more than the turn. */
+	err = !turn || turn == -EBUSY
+		      ? keep_trying(filelock_try, fd, LOCK_EX, &begin)
+		      : turn;
+	if (!turn)
+		(void)!turn_try(fd,
+				F_UNLCK); /* cannot fail on a lock of ours */
+	*stuck = turn == -EBUSY || err == -EBUSY;
 	return err;
 }

@@ -21,8 +21,12 @@ MUST_CHECK int filelock_wait(int fd, int how);
  * LOCK_EX as filelock_wait(), for a lock that many want again and again: who
  * has just had it waits for his turn behind the one who waits now, or he would
  * have it back before the other looks.
+ *
+ * `*stuck` is the caller's memory, 0 to begin with: once it was waited for in
+ * vain it is only tried, without waiting, until nobody is in the way again.
+ * 0; -EBUSY; -errno.
  */
-MUST_CHECK int filelock_take_turn(int fd);
+MUST_CHECK int filelock_take_turn(int fd, int *stuck);
 
 /* A wait that gets longer, from 1/4 ms to 50 ms: zero `*step_ns` to begin. */
 void filelock_pause(long *step_ns);

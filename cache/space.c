@@ -35,6 +35,7 @@ struct space {
 	int dirfd;
 	int fd; /* of SPACE_FILE */
 	pthread_mutex_t lock; /* all below, and threads against each other */
+	int stuck; /* somebody has kept SPACE_FILE for too long */
 	uint64_t limit, min_free;
 	struct cache_log log;
 	struct space_tally tally; /* as of taking the lock */
@@ -174,7 +175,7 @@ static int file_lock(struct space *s)
 {
 	for (;;) {
 		struct stat st;
-		int err = filelock_take_turn(s->fd), fd;
+		int err = filelock_take_turn(s->fd, &s->stuck), fd;
 
 		if (err || fstat(s->fd, &st) || st.st_nlink)
 			return err;

@@ -220,7 +220,7 @@ for n in 1 2; do
 	umount_fs
 done
 
-echo "== a stopped one holds nobody up"
+echo "== a stopped one holds nobody up, whatever it has locked"
 for n in 1 2; do
 	at "$n"
 	mount_fs "$SHARED,cache_size=$limit"
@@ -230,8 +230,20 @@ read_all "$MNT"
 kill -STOP "$DPID"
 at 2
 read_all "$MNT"
-at 1
-kill -CONT "$DPID"
+kill -CONT "${PIDS[1]}" # before anybody looks at its mount: that would wait
+# Stopped just then, it may have these: what all take turns at, and an entry.
+for locked in space entry; do
+	name=$(find "$CACHE" -type f -regextype posix-extended \
+		-regex '.*/([0-9a-f]{32}|space)' | sort | { [ "$locked" = space ] && tail -n 1 || head -n 1; })
+	exec {held}<"$name"
+	flock -x "$held"
+	begin=$SECONDS
+	read_all "$MNT"
+	# Twelve times ten seconds, if each file waited for it.
+	holds $((SECONDS - begin)) -lt 60
+	exec {held}<&-
+done
+read_all "$MNT"
 for n in 1 2; do
 	at "$n"
 	umount_fs

@@ -32,10 +32,10 @@ static char path[] = "/tmp/dg-filelock-XXXXXX";
 static void greedy(struct shared *s, unsigned me)
 {
 	const struct timespec while_held = { .tv_nsec = 200000 };
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC), stuck = 0;
 
 	while (fd >= 0 && atomic_load(&s->turns) < TURNS) {
-		if (filelock_take_turn(fd) ||
+		if (filelock_take_turn(fd, &stuck) ||
 		    atomic_fetch_add(&s->inside, 1) != 0)
 			atomic_fetch_add(&s->bad, 1);
 		(void)nanosleep(&while_held, NULL);
@@ -79,14 +79,43 @@ static void everybody_gets_his_turn(void **state)
 static void it_is_one_open_files(void **state)
 {
 	char name[] = "/tmp/dg-filelock-XXXXXX";
-	int a = mkstemp(name), b = open(name, O_RDWR | O_CLOEXEC);
+	int a = mkstemp(name), b = open(name, O_RDWR | O_CLOEXEC), stuck = 0;
 
 	(void)state;
 	assert_true(a >= 0 && b >= 0);
-	assert_int_equal(filelock_take_turn(a), 0);
+	assert_int_equal(filelock_take_turn(a, &stuck), 0);
 	assert_int_equal(filelock_try(b, LOCK_SH), -EWOULDBLOCK);
 	close(a);
-	assert_int_equal(filelock_take_turn(b), 0);
+	assert_int_equal(filelock_take_turn(b, &stuck), 0);
+	close(b);
+	assert_int_equal(unlink(name), 0);
+}
+
+/* Who is stopped keeps the lock, or only his turn: that is waited for once. */
+static void it_is_waited_for_once(void **state)
+{
+	struct flock turn = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char name[] = "/tmp/dg-filelock-XXXXXX";
+	int a = mkstemp(name), b = open(name, O_RDWR | O_CLOEXEC), stuck = 0;
+
+	(void)state;
+	assert_true(a >= 0 && b >= 0);
+	assert_int_equal(filelock_try(a, LOCK_EX), 0);
+	assert_int_equal(filelock_take_turn(b, &stuck), -EBUSY);
+	assert_true(stuck);
+	/* More than a test may take, if each waited. */
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(filelock_take_turn(b, &stuck), -EBUSY);
+	assert_int_equal(fcntl(a, F_OFD_SETLK, &turn), 0);
+	assert_int_equal(flock(a, LOCK_UN), 0);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(filelock_take_turn(b, &stuck), 0);
+		assert_true(stuck);
+		assert_int_equal(flock(b, LOCK_UN), 0);
+	}
+	close(a);
+	assert_int_equal(filelock_take_turn(b, &stuck), 0);
+	assert_false(stuck);
 	close(b);
 	assert_int_equal(unlink(name), 0);
 }
@@ -96,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everybody_gets_his_turn),
 		cmocka_unit_test(it_is_one_open_files),
+		cmocka_unit_test(it_is_waited_for_once),
 	};
 
 	return cmocka_run_group_tests_name("filelock", tests, NULL, NULL);

@@ -208,7 +208,7 @@ struct watcher {
 static void *watch(void *arg)
 {
 	struct watcher *w = arg;
-	int fd = openat(w->x->dirfd, "space", O_RDWR | O_CLOEXEC);
+	int fd = openat(w->x->dirfd, "space", O_RDWR | O_CLOEXEC), stuck = 0;
 
 	while (!atomic_load(&w->stop)) {
 		struct seen st = seen(w->x);
@@ -216,7 +216,7 @@ static void *watch(void *arg)
 
 		/* Nothing changes meanwhile: else one that goes and one that
 		 * comes for it may both be seen. */
-		if (fd >= 0 && filelock_take_turn(fd))
+		if (fd >= 0 && filelock_take_turn(fd, &stuck))
 			w->over++;
 		files_of(w->x->dir, &bytes, NULL);
 		if (fd >= 0)
