@@ -147,6 +147,12 @@ int hex_decode(void *out, size_t len, const char *hex)
 	return *hex ? -EINVAL : 0;
 }
 
+int text_dup(char **out, const char *text)
+{
+	*out = text && *text ? strdup(text) : NULL;
+	return *out || !text || !*text ? 0 : -ENOMEM;
+}
+
 void base64_encode(char *out, const void *data, size_t len)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

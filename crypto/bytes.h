@@ -53,6 +53,12 @@ void hex_encode(char *out, const void *data, size_t len);
  */
 MUST_CHECK int hex_decode(void *out, size_t len, const char *hex);
 
+/*
+ * A copy of `text` for free(), or NULL in `*out` where that is NULL or "".
+ * 0 or -ENOMEM.
+ */
+MUST_CHECK int text_dup(char **out, const char *text);
+
 /* Bytes that `len` bytes take as base64, with padding and a NUL. */
 #define BASE64_SIZE(len) (((len) + 2) / 3 * 4 + 1)
 

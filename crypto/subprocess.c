@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/clock.h"
+
 #define KILL_MS      1000 /* what is killed is gone sooner */
 #define REAP_STEP_NS 5000000
 #define CANCEL_MS    200
@@ -23,16 +25,8 @@ struct running {
 	struct subprocess *p;
 	pid_t pid;
 	int out, said; /* our ends of its pipes; -1: none, or it is closed */
-	int64_t deadline;
+	uint64_t deadline; /* clock_ms() */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* In the child: what it must not have of us.  Between fork and exec. */
 static void become_plain(void)
@@ -176,7 +170,7 @@ static void listen_said(struct running *r)
 /* 0, or why it must end now. */
 static int may_go_on(const struct running *r)
 {
-	if (now_ms() >= r->deadline)
+	if (clock_ms() >= r->deadline)
 		return -ETIMEDOUT;
 	return r->p->cancel && r->p->cancel(r->p->cancel_arg) ? -EINTR : 0;
 }
@@ -190,7 +184,7 @@ static int drain(struct running *r)
 	while (p->len < p->room) {
 		struct pollfd fds[] = { { .fd = r->out, .events = POLLIN },
 					{ .fd = r->said, .events = POLLIN } };
-		int64_t left = r->deadline - now_ms();
+		int64_t left = (int64_t)(r->deadline - clock_ms());
 		ssize_t n;
 
 		err = may_go_on(r);
@@ -249,7 +243,7 @@ static int watch(struct running *r)
 	(void)kill(-r->pid, SIGKILL);
 	(void)kill(r->pid, SIGKILL); /* it may have left for another group */
 	/* Not for ever: it may have become another user's, as by sudo(8). */
-	r->deadline = now_ms() + KILL_MS;
+	r->deadline = clock_ms() + KILL_MS;
 	(void)reap(r, 0);
 	return err;
 }
@@ -280,7 +274,7 @@ int subprocess_read(char **argv, int limit_ms, struct subprocess *p)
 		(void)close(said[1]);
 	if (!err) {
 		p->started = 1;
-		r.deadline = now_ms() + limit_ms;
+		r.deadline = clock_ms() + (uint64_t)limit_ms;
 		err = watch(&r);
 	}
 	if (r.said >= 0)

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "crypto/clock.h"
 #include "fs/format.h"
 #include "fs/keysource.h"
 #include "fs/log.h"
@@ -23,19 +24,11 @@
 #define CONNECT_TIMEOUT_S 5
 #define SSE_KMS           2 /* of the row "sse" */
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static int past_deadline(void *arg)
 {
 	const uint64_t *deadline = arg;
 
-	return now_ms() > *deadline;
+	return clock_ms() > *deadline;
 }
 
 static void on_retry(void *arg, const char *verb, const char *key,
@@ -107,7 +100,7 @@ static int customer_key(const struct options *o, struct aead_key *key,
 static int fetch_keys(struct s3_credentials *c, struct store_error *error)
 {
 	const struct timespec pause = { .tv_nsec = KEYS_AGAIN_MS * 1000000L };
-	uint64_t deadline = now_ms() + KEYS_MS;
+	uint64_t deadline = clock_ms() + KEYS_MS;
 	const struct store_call call = { .cancel = past_deadline,
 					 .cancel_arg = &deadline,
 					 .error = error };
@@ -117,7 +110,7 @@ static int fetch_keys(struct s3_credentials *c, struct store_error *error)
 
 	while ((err = s3_credentials_get(c, &call, &keys)) == -EAGAIN) {
 		/* What it says is better than that the time is over. */
-		if (now_ms() + KEYS_AGAIN_MS > deadline)
+		if (clock_ms() + KEYS_AGAIN_MS > deadline)
 			return error->cause > 0 ? -error->cause : -EIO;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -233,7 +226,7 @@ static void sweep(struct backend *b, const struct store_call *call)
 static int validate(struct backend *b, const struct spec *spec,
 		    const struct options *o, struct store_error *error)
 {
-	uint64_t deadline = now_ms() + CHECK_MS;
+	uint64_t deadline = clock_ms() + CHECK_MS;
 	struct store_call call = { .cancel = past_deadline,
 				   .cancel_arg = &deadline,
 				   .error = error };
@@ -242,7 +235,7 @@ static int validate(struct backend *b, const struct spec *spec,
 	int err;
 
 	err = s->ops->check(s, &call);
-	deadline = now_ms() + PROBE_MS;
+	deadline = clock_ms() + PROBE_MS;
 	if (!err && !o->read_only) {
 		(void)snprintf(prefix, sizeof(prefix), "%s.dg/probe/",
 			       spec->prefix);

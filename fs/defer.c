@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "fs/inode.h"
 #include "fs/parallel.h"
 #include "fs/tree.h"
@@ -22,13 +23,8 @@ struct kept_meta {
 
 void defer_init(struct defer *d)
 {
-	pthread_condattr_t attr;
-
 	(void)pthread_mutex_init(&d->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&d->change, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	(void)!clock_cond_init(&d->change); /* as a mutex: cannot fail */
 	d->end = &d->first;
 }
 
@@ -138,17 +134,14 @@ static int store_one(void *arg, size_t k)
 /* Under defer.lock, which is let go of meanwhile. */
 static void wait_until_due(struct defer *d)
 {
-	struct timespec t;
-	uint64_t due;
+	uint64_t due, now = clock_ms();
 
 	if (!d->first) {
 		(void)pthread_cond_wait(&d->change, &d->lock);
 		return;
 	}
 	due = d->first->due_ms;
-	t.tv_sec = (time_t)(due / 1000);
-	t.tv_nsec = (long)(due % 1000) * 1000000;
-	(void)pthread_cond_timedwait(&d->change, &d->lock, &t);
+	clock_cond_wait(&d->change, &d->lock, due > now ? due - now : 0);
 }
 
 static void *run(void *arg)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "fs/hints_private.h"
 #include "fs/log.h"
 
@@ -17,7 +18,7 @@
 #define AGAIN_MS      10000 /* and not before */
 #define TRIM_MIN      ((size_t)256 << 10)
 #define TRIM_DELAY_MS 1000
-#define WAIT_STEP_S   1
+#define WAIT_STEP_MS  1000
 
 static size_t bucket_of(const char *dir, size_t len)
 {
@@ -186,11 +187,7 @@ static int get(struct volume *v, const struct request *rq, struct hint_table *t)
 /* Under hints.lock.  0, or -EINTR: the caller is to wait no longer. */
 static int wait_for_reader(struct hints *h, const struct request *rq)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += WAIT_STEP_S;
-	(void)pthread_cond_timedwait(&h->change, &h->lock, &t);
+	clock_cond_wait(&h->change, &h->lock, WAIT_STEP_MS);
 	return rq && rq->cancel && rq->cancel(rq->cancel_arg) ? -EINTR : 0;
 }
 

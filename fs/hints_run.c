@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "crypto/clock.h"
 #include "fs/hints_private.h"
 #include "fs/parallel.h"
 
@@ -13,18 +14,13 @@
 #define STOP_MS   5000 /* for the end of the mount */
 #define BATCH     16
 #define THREADS   8
-#define STEP_S    1
-#define IDLE_S    15 /* nobody tells us of listings */
+#define STEP_MS   1000
+#define IDLE_MS   15000 /* nobody tells us of listings */
 
 void hints_init(struct hints *h)
 {
-	pthread_condattr_t attr;
-
 	(void)pthread_mutex_init(&h->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&h->change, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	(void)!clock_cond_init(&h->change); /* as a mutex: cannot fail */
 }
 
 static int is_enough(const struct hint_table *t)
@@ -135,7 +131,6 @@ static void *run(void *arg)
 	struct volume *v = arg;
 	struct hints *h = &v->hints;
 	uint64_t stop_ms = 0;
-	struct timespec t;
 	size_t n;
 
 	(void)pthread_mutex_lock(&h->lock);
@@ -164,9 +159,8 @@ static void *run(void *arg)
 		}
 		if (h->stopping)
 			break;
-		(void)clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_sec += pending ? STEP_S : IDLE_S;
-		(void)pthread_cond_timedwait(&h->change, &h->lock, &t);
+		clock_cond_wait(&h->change, &h->lock,
+				pending ? STEP_MS : IDLE_MS);
 	}
 	(void)pthread_mutex_unlock(&h->lock);
 	return NULL;

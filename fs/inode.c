@@ -5,16 +5,9 @@
 #include <string.h>
 
 #include "cache/pagefile.h"
+#include "crypto/clock.h"
 #include "fs/choose.h"
 #include "fs/xattrs.h"
-
-uint64_t clock_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + 1;
-}
 
 void volume_count(struct volume *v, uint64_t *counter, uint64_t n)
 {

@@ -211,7 +211,6 @@ uint64_t names_change_count(struct volume *v, struct inode *dir,
 uint64_t names_change_serial(struct volume *v, struct inode *dir,
 			     const char *name);
 
-uint64_t clock_ms(void); /* monotonic, never 0 */
 void volume_count(struct volume *v, uint64_t *counter, uint64_t n);
 void inode_stat(struct inode *i, struct stat *out);
 int inode_fresh(struct inode *i); /* need not ask the bucket now */

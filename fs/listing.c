@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "fs/inode.h"
 #include "fs/keyname.h"
 #include "fs/log.h"

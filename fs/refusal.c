@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "s3/deadline.h"
 
 #define AGAIN_MS 1000 /* in which the kernel comes back, on a busy machine */
@@ -42,7 +43,7 @@ int refusal_take(struct refusals *r, pid_t tid, uint64_t parent,
 	(void)pthread_mutex_lock(&r->lock);
 	if (s->tid == tid) {
 		if (s->parent == parent && s->name == digest_of(name) &&
-		    deadline_now_ms() < s->until_ms)
+		    clock_ms() < s->until_ms)
 			err = s->err;
 		s->tid = 0;
 	}
@@ -62,6 +63,6 @@ void refusal_note(struct refusals *r, pid_t tid, uint64_t parent,
 			       .parent = parent,
 			       .name = digest_of(name),
 			       .err = err,
-			       .until_ms = deadline_now_ms() + AGAIN_MS };
+			       .until_ms = clock_ms() + AGAIN_MS };
 	(void)pthread_mutex_unlock(&r->lock);
 }

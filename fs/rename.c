@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "fs/choose.h"
 #include "fs/inode.h"
 #include "fs/log.h"

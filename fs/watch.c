@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cache/refs.h"
+#include "crypto/clock.h"
 #include "fs/localcache.h"
 #include "fs/log.h"
 #include "fs/pressure.h"
@@ -25,16 +25,8 @@ struct watch {
 	struct settings *settings;
 	struct localcache *cache;
 	enum pressure_level level; /* at the last look */
-	int64_t cleared_ms; /* when, last */
+	uint64_t cleared_ms; /* when, last */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void look_at_memory(struct watch *w)
 {
@@ -54,11 +46,11 @@ static void look_at_memory(struct watch *w)
 static void tick(struct watch *w)
 {
 	struct settings_watched s;
-	int64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	settings_watched(w->settings, &s);
 	if (s.clear_interval_ms &&
-	    now - w->cleared_ms >= (int64_t)s.clear_interval_ms) {
+	    now - w->cleared_ms >= (uint64_t)s.clear_interval_ms) {
 		if (!localcache_clear(w->cache, "at its interval"))
 			w->cleared_ms = now; /* else again at the next tick */
 	}
@@ -132,7 +124,7 @@ int watch_start(struct watch **out, struct settings *settings,
 	(void)sigaddset(&hangup, SIGHUP);
 	w->settings = settings;
 	w->cache = cache;
-	w->cleared_ms = now_ms();
+	w->cleared_ms = clock_ms();
 	w->hangup = signalfd(-1, &hangup, SFD_CLOEXEC | SFD_NONBLOCK);
 	w->stop = eventfd(0, EFD_CLOEXEC);
 	err = w->hangup < 0 || w->stop < 0 ? -errno : 0;

@@ -4,18 +4,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cache/budget.h"
 #include "cache/pagefile.h"
 #include "cache/refs.h"
+#include "crypto/clock.h"
 #include "delta/container.h"
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/patch.h"
 #include "fs/refkey.h"
 
-#define WAIT_NS 100000000 /* between looks at who is to be interrupted */
+#define WAIT_MS 100 /* between looks at who is to be interrupted */
 
 struct whole {
 	/* Under volume.wholes_lock. */
@@ -218,7 +218,7 @@ static struct whole *enter(struct volume *v, const struct object *obj)
 		w->size = obj->size;
 		memcpy(w->digest, obj->digest, DIGEST_LEN);
 		(void)pthread_mutex_init(&w->lock, NULL);
-		(void)pthread_cond_init(&w->turn, NULL);
+		(void)!clock_cond_init(&w->turn);
 		w->next = v->wholes;
 		v->wholes = w;
 	}
@@ -232,17 +232,9 @@ static struct whole *enter(struct volume *v, const struct object *obj)
 static int wait_turn(struct whole *w, const struct store_call *call)
 {
 	while (w->decoding) {
-		struct timespec until;
-
 		if (call->cancel && call->cancel(call->cancel_arg))
 			return -EINTR;
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += WAIT_NS;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
-		(void)pthread_cond_timedwait(&w->turn, &w->lock, &until);
+		clock_cond_wait(&w->turn, &w->lock, WAIT_MS);
 	}
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* What the server's answers mean. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,10 +217,10 @@ int s3_refused_late(struct s3 *s, const struct s3_request *req,
 	struct result_error error;
 
 	if (result_error(&error, answer->body.data, answer->body.len) != 0)
-		return s3_again(call, EIO,
-				"%s of \"%.80s\" at %.80s: the answer is cut",
-				req->method, req->key != NULL ? req->key : "",
-				s->name);
+		return store_again(
+			call, EIO,
+			"%s of \"%.80s\" at %.80s: the answer is cut",
+			req->method, req->key != NULL ? req->key : "", s->name);
 	if (strcmp(error.code, "PreconditionFailed") == 0)
 		return refused(s, req, 412, &error, 0, call);
 	/* Begun with a 200, so nothing that the request could be blamed for. */
@@ -237,21 +236,6 @@ int s3_hidden_error(struct s3 *s, const struct s3_request *req,
 	if (result_error(&error, answer->body.data, answer->body.len) != 0)
 		return 0;
 	return s3_refused_late(s, req, answer, call);
-}
-
-int s3_again(const struct store_call *call, int cause, const char *fmt, ...)
-{
-	char text[sizeof(call->error->text)];
-	va_list ap;
-
-	if (call->error == NULL)
-		return -EAGAIN;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	(void)store_fail(call, -EAGAIN, "%s", text);
-	call->error->cause = cause;
-	return -EAGAIN;
 }
 
 void s3_deadline(struct s3 *s, struct deadline *deadline,

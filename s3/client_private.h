@@ -115,10 +115,6 @@ int s3_refused_late(struct s3 *s, const struct s3_request *req,
 		    const struct s3_answer *answer,
 		    const struct store_call *call);
 
-/* -EAGAIN that becomes `cause` in the end, with a line of its own. */
-int s3_again(const struct store_call *call, int cause, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* A deadline of its own for one step of a call, with the same budget. */
 void s3_deadline(struct s3 *s, struct deadline *deadline,
 		 struct store_call *call);

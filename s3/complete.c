@@ -119,10 +119,11 @@ static int complete_again(struct upload *u, const struct s3_request *req,
 		return 0;
 	/* The upload is gone, which is not what -ENOENT says of a bucket. */
 	if (strcmp(error->code, "NoSuchUpload") == 0)
-		return s3_again(u->call, EIO,
-				"the upload of \"%.80s\" in parts was lost by "
-				"%.80s",
-				u->key, u->s->name);
+		return store_again(
+			u->call, EIO,
+			"the upload of \"%.80s\" in parts was lost by "
+			"%.80s",
+			u->key, u->s->name);
 	return rc;
 }
 

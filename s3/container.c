@@ -122,7 +122,7 @@ static int ask(const char *what, const struct cred_request *req,
 	bytes_clear(&answer.body);
 	(void)snprintf(why, sizeof(why), "status %d", answer.status);
 	if (answer.status >= 500 || answer.status == 429)
-		return cred_again(call, EIO, what, why);
+		return store_again(call, EIO, "%s: %s", what, why);
 	return store_fail(call, -EACCES, "%s: %s", what, why);
 }
 
@@ -139,7 +139,6 @@ int container_fetch(const struct cred_conf *conf, const struct store_call *call,
 				    .headers = &header,
 				    .ca_file = conf->ca_file,
 				    .timeout_s = TIMEOUT_S };
-	struct cred_keys k = { .renewable = 1 };
 	struct cred_url parts;
 	struct bytes body;
 	int rc;
@@ -161,13 +160,6 @@ int container_fetch(const struct cred_conf *conf, const struct store_call *call,
 	bytes_clear(&token);
 	if (rc != 0)
 		return rc;
-	rc = cred_json(&k, what, CRED_FORM_ENDPOINT, &body, call);
-	bytes_clear(&body);
-	if (rc == 0)
-		rc = cred_current(&k, what, conf->now_s, call);
-	memcpy(k.source, what, sizeof(k.source));
-	if (rc == 0)
-		*out = k;
-	bytes_wipe(&k, sizeof(k));
-	return rc;
+	rc = cred_json(out, what, CRED_FORM_ENDPOINT, &body, call);
+	return rc == 0 ? cred_current(out, what, conf->now_s, call) : rc;
 }

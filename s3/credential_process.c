@@ -8,9 +8,10 @@
 #include "crypto/subprocess.h"
 #include "crypto/words.h"
 #include "s3/credentials_private.h"
+#include "s3/deadline.h"
 #include "s3/error.h"
 
-#define LIMIT_MS   60000
+#define LIMIT_MS   60000 /* the most that it may take, whoever waits */
 #define OUTPUT_MAX ((size_t)65536)
 #define SAID_MAX   ((size_t)200)
 
@@ -38,7 +39,7 @@ static int ended(const char *what, const struct subprocess *p,
 }
 
 static int verdict(const char *what, int rc, const struct subprocess *p,
-		   const struct store_call *call)
+		   int limit_ms, const struct store_call *call)
 {
 	if (rc == 0 || (rc == -ECHILD && p->started && p->len > 0))
 		return rc == 0 ? ended(what, p, call) : 0;
@@ -46,8 +47,8 @@ static int verdict(const char *what, int rc, const struct subprocess *p,
 		return store_fail(call, rc, "%s: cannot run it: %s", what,
 				  store_strerror(rc));
 	if (rc == -ETIMEDOUT)
-		return store_fail(call, rc, "%s: not done within %d s", what,
-				  LIMIT_MS / 1000);
+		return store_fail(call, rc, "%s: not done within %.1f s", what,
+				  limit_ms / 1000.0);
 	if (rc == -EFBIG)
 		return store_fail(call, rc,
 				  "%s: it printed more than %zu "
@@ -62,6 +63,8 @@ static int run(const char *what, char **argv, const struct store_call *call,
 {
 	char said[SAID_MAX];
 	struct store_call asked = *call;
+	uint64_t left = deadline_left_ms(call->deadline);
+	int limit_ms = left < LIMIT_MS ? (int)left : LIMIT_MS;
 	struct subprocess p = { .said = said,
 				.said_room = sizeof(said),
 				.cancel = is_cancelled,
@@ -72,9 +75,9 @@ static int run(const char *what, char **argv, const struct store_call *call,
 		return store_fail(call, -ENOMEM, "out of memory");
 	p.buf = (char *)out->data;
 	p.room = OUTPUT_MAX;
-	rc = subprocess_read(argv, LIMIT_MS, &p);
+	rc = subprocess_read(argv, limit_ms, &p);
 	out->len = p.len;
-	rc = verdict(what, rc, &p, call);
+	rc = verdict(what, rc, &p, limit_ms, call);
 	bytes_wipe(said, sizeof(said));
 	if (rc != 0)
 		bytes_clear(out);
@@ -85,7 +88,6 @@ int credential_process_fetch(const struct cred_conf *conf, const char *name,
 			     const char *line, const struct store_call *call,
 			     struct cred_keys *out)
 {
-	struct cred_keys k = { .renewable = 1 };
 	struct bytes text = BYTES_INIT;
 	struct words w;
 	char what[256];
@@ -106,13 +108,6 @@ int credential_process_fetch(const struct cred_conf *conf, const char *name,
 	words_free(&w);
 	if (rc != 0)
 		return rc;
-	rc = cred_json(&k, what, CRED_FORM_PROCESS, &text, call);
-	bytes_clear(&text);
-	if (rc == 0)
-		rc = cred_current(&k, what, conf->now_s, call);
-	memcpy(k.source, what, sizeof(k.source));
-	if (rc == 0)
-		*out = k;
-	bytes_wipe(&k, sizeof(k));
-	return rc;
+	rc = cred_json(out, what, CRED_FORM_PROCESS, &text, call);
+	return rc == 0 ? cred_current(out, what, conf->now_s, call) : rc;
 }

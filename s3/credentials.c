@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/clock.h"
 #include "s3/credentials_private.h"
+#include "s3/deadline.h"
 #include "s3/error.h"
 
 #define EARLY_S   300 /* keys are replaced so long before they end */
@@ -15,7 +17,7 @@
 #define JITTER_MS 5000 /* and up to this, not all mounts at once */
 #define FAIL_MS   1000 /* a failure is the answer to all who ask so soon */
 #define LOOK_MS   1000 /* between looks at the files */
-#define POLL_NS   200000000L /* between looks at `cancel` */
+#define POLL_MS   200 /* between looks at `cancel` */
 
 struct s3_credentials {
 	/* Nothing of this changes once it is made. */
@@ -87,10 +89,9 @@ static enum need need_of(const struct s3_credentials *c)
 	return NEED_NOTHING;
 }
 
-/* Locked.  Until somebody is done, or for a while.  0 or -EINTR. */
+/* Locked.  Until somebody is done, or for a while.  0, -EINTR, -EAGAIN. */
 static int wait_for(struct s3_credentials *c, const struct store_call *call)
 {
-	struct timespec until;
 	int cancelled;
 
 	/* Unlocked, as this is the caller's own code. */
@@ -101,11 +102,10 @@ static int wait_for(struct s3_credentials *c, const struct store_call *call)
 		return store_fail(call, -EINTR, "interrupted");
 	if (!c->is_busy)
 		return 0;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += POLL_NS;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	(void)pthread_cond_timedwait(&c->done, &c->mutex, &until);
+	if (deadline_left_ms(call->deadline) == 0)
+		return store_again(call, ETIMEDOUT, "%s: no keys yet",
+				   cred_source_name(&c->source));
+	clock_cond_wait(&c->done, &c->mutex, POLL_MS);
 	return 0;
 }
 
@@ -126,8 +126,16 @@ static int update(struct s3_credentials *c, enum need need,
 				    .cancel_arg = call->cancel_arg,
 				    .error = &why };
 	struct cred_keys got = { .expires_s = 0 };
+	uint64_t left = deadline_left_ms(call->deadline);
+	struct deadline limit;
 	int rc;
 
+	/* With keys that still hold there has to be time left to use them. */
+	if (left != UINT64_MAX) {
+		deadline_init(&limit, is_valid(c) ? left / 2 + 1 : left + 1,
+			      NULL);
+		asked.deadline = &limit;
+	}
 	c->is_busy = 1;
 	c->is_doubted = 0;
 	c->next_look_ms = mono_ms(c) + LOOK_MS;
@@ -146,7 +154,9 @@ static int update(struct s3_credentials *c, enum need need,
 		c->is_refused = 0;
 		c->got_ms = mono_ms(c);
 		c->failed_rc = 0;
-	} else if (rc < 0 && rc != -EINTR) {
+	} else if (rc < 0 && rc != -EINTR &&
+		   deadline_left_ms(asked.deadline) > 0) {
+		/* Not for want of this caller's time: it is that for others. */
 		c->failed_until_ms = mono_ms(c) + FAIL_MS;
 		c->failed_rc = rc;
 		c->failed = why;
@@ -253,7 +263,8 @@ int s3_credentials_expired(struct s3_credentials *c, const struct s3_keys *used,
 			   const struct store_call *call)
 {
 	const struct store_call quiet = { .cancel = call->cancel,
-					  .cancel_arg = call->cancel_arg };
+					  .cancel_arg = call->cancel_arg,
+					  .deadline = call->deadline };
 	struct s3_keys fresh;
 	int may_help;
 	int rc;
@@ -287,23 +298,15 @@ int s3_credentials_expired(struct s3_credentials *c, const struct s3_keys *used,
 static struct s3_credentials *make(void)
 {
 	struct s3_credentials *c = calloc(1, sizeof(*c));
-	pthread_condattr_t attr;
 
 	if (c == NULL)
 		return NULL;
 	if (pthread_mutex_init(&c->mutex, NULL) != 0)
 		goto free_credentials;
-	if (pthread_condattr_init(&attr) != 0)
+	if (clock_cond_init(&c->done) != 0)
 		goto destroy_mutex;
-	/* Cannot fail: the attribute and the clock are valid. */
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	if (pthread_cond_init(&c->done, &attr) != 0)
-		goto destroy_attr;
-	pthread_condattr_destroy(&attr);
 	return c;
 
-destroy_attr:
-	pthread_condattr_destroy(&attr);
 destroy_mutex:
 	pthread_mutex_destroy(&c->mutex);
 free_credentials:

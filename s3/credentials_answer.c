@@ -1,6 +1,7 @@
 /* What sources of keys say: keys, times, small files, and who is asked. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,15 +21,6 @@ const char *cred_env(const char *name)
 	const char *value = getenv(name);
 
 	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-int cred_again(const struct store_call *call, int cause, const char *what,
-	       const char *why)
-{
-	(void)store_fail(call, -EAGAIN, "%s: %s", what, why);
-	if (call->error != NULL)
-		call->error->cause = cause;
-	return -EAGAIN;
 }
 
 static int copy_key(char *out, size_t cap, const char *in, const char *name,
@@ -150,13 +142,14 @@ static int json_keys(struct cred_keys *out, const char *what,
 }
 
 int cred_json(struct cred_keys *out, const char *what, enum cred_form form,
-	      const struct bytes *text, const struct store_call *call)
+	      struct bytes *text, const struct store_call *call)
 {
 	struct cred_keys k = { .renewable = 1 };
 	struct json *j;
 	int rc;
 
 	rc = json_parse(&j, text->data, text->len);
+	bytes_clear(text);
 	if (rc == -ENOMEM)
 		return store_fail(call, rc, "out of memory");
 	if (rc != 0)
@@ -164,6 +157,7 @@ int cred_json(struct cred_keys *out, const char *what, enum cred_form form,
 				  "%s: what it gives is no JSON object", what);
 	rc = json_keys(&k, what, form, j, call);
 	json_free(j);
+	(void)snprintf(k.source, sizeof(k.source), "%s", what);
 	if (rc == 0)
 		*out = k;
 	bytes_wipe(&k, sizeof(k));

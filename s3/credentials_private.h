@@ -58,9 +58,12 @@ enum cred_form {
 	CRED_FORM_ENDPOINT, /* "Token" */
 };
 
-/* What a JSON object has of keys.  0, -EIO, -EINVAL, -ENOMEM. */
+/*
+ * What a JSON object has of keys, whose source is `what`; `text` is cleared.
+ * 0, -EIO, -EINVAL, -ENOMEM.
+ */
 MUST_CHECK int cred_json(struct cred_keys *out, const char *what,
-			 enum cred_form form, const struct bytes *text,
+			 enum cred_form form, struct bytes *text,
 			 const struct store_call *call);
 
 /*
@@ -69,10 +72,6 @@ MUST_CHECK int cred_json(struct cred_keys *out, const char *what,
  */
 MUST_CHECK int cred_file(struct bytes *out, const char *path,
 			 const struct store_call *call);
-
-/* -EAGAIN that becomes `cause` in the end. */
-int cred_again(const struct store_call *call, int cause, const char *what,
-	       const char *why);
 
 /* Where a URL goes.  Borrowed from it. */
 struct cred_url {

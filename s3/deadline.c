@@ -1,12 +1,13 @@
 #include "s3/deadline.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "crypto/aead.h"
+#include "crypto/clock.h"
 #include "s3/error.h"
+#include "s3/tokens.h"
 
 #define STEP_MS      50 /* between looks at `cancel` */
 #define LEFT_MIN_MS  50 /* less is no time for another try */
@@ -15,18 +16,8 @@
 #define PER_SUCCESS  0.5
 
 struct retry_budget {
-	pthread_mutex_t mutex; /* all below */
-	double tokens;
-	uint64_t filled_ms; /* when the time's share was last added */
+	struct tokens tokens;
 };
-
-uint64_t deadline_now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 int retry_budget_new(struct retry_budget **out)
 {
@@ -34,12 +25,11 @@ int retry_budget_new(struct retry_budget **out)
 
 	if (b == NULL)
 		return -ENOMEM;
-	if (pthread_mutex_init(&b->mutex, NULL) != 0) {
+	if (tokens_init(&b->tokens, TOKENS_PER_S, TOKENS_MAX, TOKENS_MAX) !=
+	    0) {
 		free(b);
 		return -ENOMEM;
 	}
-	b->tokens = TOKENS_MAX;
-	b->filled_ms = deadline_now_ms();
 	*out = b;
 	return 0;
 }
@@ -48,41 +38,19 @@ void retry_budget_free(struct retry_budget *b)
 {
 	if (b == NULL)
 		return;
-	pthread_mutex_destroy(&b->mutex);
+	tokens_destroy(&b->tokens);
 	free(b);
-}
-
-static void fill(struct retry_budget *b, double tokens)
-{
-	b->tokens += tokens;
-	if (b->tokens > TOKENS_MAX)
-		b->tokens = TOKENS_MAX;
 }
 
 void retry_budget_success(struct retry_budget *b)
 {
-	if (b == NULL)
-		return;
-	pthread_mutex_lock(&b->mutex);
-	fill(b, PER_SUCCESS);
-	pthread_mutex_unlock(&b->mutex);
+	if (b != NULL)
+		tokens_add(&b->tokens, PER_SUCCESS);
 }
 
 static int budget_take(struct retry_budget *b)
 {
-	uint64_t now = deadline_now_ms();
-	int taken;
-
-	if (b == NULL)
-		return 1;
-	pthread_mutex_lock(&b->mutex);
-	fill(b, (double)(now - b->filled_ms) * TOKENS_PER_S / 1000);
-	b->filled_ms = now;
-	taken = b->tokens >= 1;
-	if (taken)
-		b->tokens -= 1;
-	pthread_mutex_unlock(&b->mutex);
-	return taken;
+	return b == NULL || tokens_take(&b->tokens, 1) == 1;
 }
 
 void deadline_init(struct deadline *d, uint64_t limit_ms,
@@ -90,7 +58,7 @@ void deadline_init(struct deadline *d, uint64_t limit_ms,
 {
 	d->limit_ms = limit_ms;
 	d->budget = budget;
-	atomic_init(&d->moved_ms, deadline_now_ms());
+	atomic_init(&d->moved_ms, clock_ms());
 	atomic_init(&d->up, 0);
 	atomic_init(&d->down, 0);
 }
@@ -106,7 +74,7 @@ void deadline_restart(struct deadline *d)
 void deadline_moved(struct deadline *d)
 {
 	if (d != NULL)
-		atomic_store(&d->moved_ms, deadline_now_ms());
+		atomic_store(&d->moved_ms, clock_ms());
 }
 
 /* Raise `mark` to `to`; was it lower? */
@@ -133,7 +101,7 @@ void deadline_reach(struct deadline *d, uint64_t up, uint64_t down)
 
 void deadline_excuse(struct deadline *d, uint64_t ms)
 {
-	uint64_t now = deadline_now_ms();
+	uint64_t now = clock_ms();
 	uint64_t was;
 	uint64_t to;
 
@@ -154,7 +122,7 @@ uint64_t deadline_left_ms(const struct deadline *d)
 	if (d == NULL || d->limit_ms == 0)
 		return UINT64_MAX;
 	end = atomic_load(&d->moved_ms) + d->limit_ms;
-	now = deadline_now_ms();
+	now = clock_ms();
 	return now < end ? end - now : 0;
 }
 
@@ -187,13 +155,13 @@ int deadline_backoff(unsigned attempt, const struct store_error *why,
 		     const struct store_call *call)
 {
 	uint64_t left = deadline_left_ms(call->deadline);
-	uint64_t until = deadline_now_ms() + pause_ms(attempt, why, left);
+	uint64_t until = clock_ms() + pause_ms(attempt, why, left);
 	struct retry_budget *budget =
 		call->deadline != NULL ? call->deadline->budget : NULL;
 
 	for (;;) {
 		struct timespec pause = { 0, 0 };
-		uint64_t now = deadline_now_ms();
+		uint64_t now = clock_ms();
 		uint64_t rest = now < until ? until - now : STEP_MS;
 
 		if (store_cancelled(call))

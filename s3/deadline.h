@@ -33,8 +33,6 @@ struct deadline {
 	_Atomic uint64_t up, down; /* bytes of bodies, the most of an attempt */
 };
 
-uint64_t deadline_now_ms(void);
-
 void deadline_init(struct deadline *d, uint64_t limit_ms,
 		   struct retry_budget *budget);
 

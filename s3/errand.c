@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "crypto/clock.h"
+
 struct errand {
 	struct deadline deadline;
 	pthread_mutex_t mutex; /* all below */
@@ -23,7 +25,7 @@ void errand_begin(void)
 	deadline_init(&own.deadline, 0, NULL);
 	own.is_timed = 0;
 	own.operations = 0;
-	own.idle_ms = deadline_now_ms();
+	own.idle_ms = clock_ms();
 	own.most_ms = 0;
 	own.rc = 0;
 	current = &own;
@@ -69,7 +71,7 @@ struct deadline *errand_operation(uint64_t limit_ms,
 		e->is_timed = 1;
 	}
 	if (e->operations++ == 0)
-		deadline_excuse(&e->deadline, deadline_now_ms() - e->idle_ms);
+		deadline_excuse(&e->deadline, clock_ms() - e->idle_ms);
 	pthread_mutex_unlock(&e->mutex);
 	return &e->deadline;
 }
@@ -82,7 +84,7 @@ void errand_operation_over(void)
 		return;
 	pthread_mutex_lock(&e->mutex);
 	if (--e->operations == 0)
-		e->idle_ms = deadline_now_ms();
+		e->idle_ms = clock_ms();
 	pthread_mutex_unlock(&e->mutex);
 }
 

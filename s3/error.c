@@ -37,6 +37,18 @@ int store_fail(const struct store_call *call, int rc, const char *fmt, ...)
 	return rc;
 }
 
+int store_again(const struct store_call *call, int cause, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (call->error == NULL)
+		return -EAGAIN;
+	va_start(ap, fmt);
+	error_write(call->error, -cause, fmt, ap);
+	va_end(ap);
+	return -EAGAIN;
+}
+
 int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
 {
 	va_list ap;

@@ -15,7 +15,14 @@ extern const struct store_call store_call_none;
 int store_fail(const struct store_call *call, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same into an error that may be NULL. */
+/*
+ * The same for what another try may make better: -EAGAIN, which becomes `cause`
+ * (an errno) if none does.
+ */
+int store_again(const struct store_call *call, int cause, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* store_fail() into an error that may be NULL. */
 int store_error_set(struct store_error *error, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "crypto/clock.h"
 #include "s3/client_private.h"
 #include "s3/error.h"
 
@@ -49,7 +50,7 @@ int s3_hash(struct s3 *s, struct s3_digests *out,
 	    const struct store_call *call)
 {
 	struct store_caps caps = s3_caps(s);
-	uint64_t start = deadline_now_ms();
+	uint64_t start = clock_ms();
 	struct hashing h = { 0 };
 	uint64_t done = 0;
 	int rc = -ENOMEM;
@@ -77,7 +78,7 @@ int s3_hash(struct s3 *s, struct s3_digests *out,
 	if (rc == 0)
 		rc = hashing_end(&h, out);
 	/* No time of the server's. */
-	deadline_excuse(call->deadline, deadline_now_ms() - start);
+	deadline_excuse(call->deadline, clock_ms() - start);
 free_all:
 	/* It was the user's data. */
 	if (h.buf != NULL)

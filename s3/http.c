@@ -3,13 +3,14 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "crypto/clock.h"
 #include "s3/deadline.h"
 #include "s3/error.h"
+#include "s3/http_explain.h"
+#include "s3/pool.h"
 #include "s3/rate.h"
 
 #define BUFFER     262144L /* bytes libcurl moves at once */
@@ -26,13 +27,8 @@ struct http {
 	char *name, *ca_file, *client_cert, *client_key;
 	unsigned connect_ms, stall_ms;
 	struct rate *up, *down;
-	_Atomic uint64_t moved_ms; /* when a byte last did, on any connection */
+	struct pool *lines;
 	int no_proxy;
-	pthread_mutex_t mutex; /* all below */
-	pthread_cond_t freed;
-	unsigned idle_len, made, max;
-	/* Idle ones; the last one used comes first, as it is warm. */
-	struct line idle[];
 };
 
 /* One exchange. */
@@ -58,9 +54,38 @@ static void init_curl(void)
 	init_result = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-/* What was made of it, in any order; the lock is the caller's. */
-static void http_parts_free(struct http *h)
+static void line_close(void *arg)
 {
+	struct line *line = arg;
+
+	/* The driver last: it has the connection. */
+	curl_easy_cleanup(line->curl);
+	curl_multi_cleanup(line->driver);
+	free(line);
+}
+
+static void *line_open(void)
+{
+	struct line *line = calloc(1, sizeof(*line));
+
+	if (line == NULL)
+		return NULL;
+	line->driver = curl_multi_init();
+	line->curl = curl_easy_init();
+	if (line->driver == NULL || line->curl == NULL ||
+	    curl_multi_setopt(line->driver, CURLMOPT_MAXCONNECTS, 1L) !=
+		    CURLM_OK) {
+		line_close(line);
+		return NULL;
+	}
+	return line;
+}
+
+void http_free(struct http *h)
+{
+	if (h == NULL)
+		return;
+	pool_free(h->lines);
 	rate_free(h->up);
 	rate_free(h->down);
 	free(h->name);
@@ -70,25 +95,21 @@ static void http_parts_free(struct http *h)
 	free(h);
 }
 
-/* A copy of what may be NULL. */
-static int copy(char **out, const char *text)
+static int set_conf(struct http *h, const struct http_conf *conf)
 {
-	if (text == NULL)
-		return 0;
-	*out = strdup(text);
-	return *out != NULL ? 0 : -ENOMEM;
-}
-
-static int http_parts_new(struct http *h, const struct http_conf *conf)
-{
-	int rc = copy(&h->name, conf->name);
+	struct pool_conf lines = { .max = conf->connections != 0
+						  ? conf->connections
+						  : 1,
+				   .open = line_open,
+				   .close = line_close };
+	int rc = text_dup(&h->name, conf->name);
 
 	if (rc == 0)
-		rc = copy(&h->ca_file, conf->ca_file);
+		rc = text_dup(&h->ca_file, conf->ca_file);
 	if (rc == 0)
-		rc = copy(&h->client_cert, conf->client_cert);
+		rc = text_dup(&h->client_cert, conf->client_cert);
 	if (rc == 0)
-		rc = copy(&h->client_key, conf->client_key);
+		rc = text_dup(&h->client_key, conf->client_key);
 	if (rc == 0)
 		rc = rate_new(&h->up, conf->upload_rate);
 	if (rc == 0)
@@ -96,157 +117,33 @@ static int http_parts_new(struct http *h, const struct http_conf *conf)
 	h->connect_ms = conf->connect_ms;
 	h->stall_ms = conf->stall_ms;
 	h->no_proxy = conf->no_proxy;
-	atomic_init(&h->moved_ms, deadline_now_ms());
-	return rc;
+	lines.name = h->name;
+	return rc == 0 ? pool_new(&h->lines, &lines) : rc;
 }
 
 int http_new(struct http **out, const struct http_conf *conf)
 {
-	unsigned max = conf->connections != 0 ? conf->connections : 1;
-	pthread_condattr_t attr;
 	struct http *h;
+	int rc;
 
 	(void)pthread_once(&init_once, init_curl); /* the result says it */
 	if (init_result != CURLE_OK)
 		return -ENOMEM;
-	h = calloc(1, sizeof(*h) + max * sizeof(h->idle[0]));
+	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return -ENOMEM;
-	h->max = max;
-	if (http_parts_new(h, conf) != 0 ||
-	    pthread_mutex_init(&h->mutex, NULL) != 0)
-		goto free_parts;
-	if (pthread_condattr_init(&attr) != 0)
-		goto destroy_mutex;
-	/* Cannot fail: the attribute and the clock are valid. */
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	if (pthread_cond_init(&h->freed, &attr) != 0)
-		goto destroy_attr;
-	pthread_condattr_destroy(&attr);
-	*out = h;
-	return 0;
-
-destroy_attr:
-	pthread_condattr_destroy(&attr);
-destroy_mutex:
-	pthread_mutex_destroy(&h->mutex);
-free_parts:
-	http_parts_free(h);
-	return -ENOMEM;
-}
-
-static void line_close(struct line *line)
-{
-	/* The driver last: it has the connection. */
-	curl_easy_cleanup(line->curl);
-	curl_multi_cleanup(line->driver);
-}
-
-void http_free(struct http *h)
-{
-	unsigned i;
-
-	if (h == NULL)
-		return;
-	for (i = 0; i < h->idle_len; i++)
-		line_close(&h->idle[i]);
-	pthread_cond_destroy(&h->freed);
-	pthread_mutex_destroy(&h->mutex);
-	http_parts_free(h);
-}
-
-static int line_open(struct line *line)
-{
-	line->driver = curl_multi_init();
-	if (line->driver == NULL)
-		return -ENOMEM;
-	line->curl = curl_easy_init();
-	if (line->curl == NULL ||
-	    curl_multi_setopt(line->driver, CURLMOPT_MAXCONNECTS, 1L) !=
-		    CURLM_OK) {
-		line_close(line);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/*
- * May a caller go on waiting for a connection?  As long as those who have them
- * get anywhere, it is not the server that keeps it waiting.
- */
-static int may_wait(struct http *h, const struct store_call *call,
-		    uint64_t since_ms)
-{
-	uint64_t moved = atomic_load(&h->moved_ms);
-	uint64_t limit = call->deadline != NULL ? call->deadline->limit_ms : 0;
-
-	if (store_cancelled(call))
-		return -EINTR;
-	if (moved < since_ms)
-		moved = since_ms;
-	if (limit == 0 || deadline_now_ms() - moved < limit)
-		return 0;
-	(void)store_fail(call, -EAGAIN,
-			 "%s: all %u connections wait for an answer", h->name,
-			 h->max);
-	if (call->error != NULL)
-		call->error->cause = ETIMEDOUT;
-	return -EAGAIN;
-}
-
-/* One that is free, at once or when somebody gives one back. */
-static int line_get(struct http *h, const struct store_call *call,
-		    struct line *out)
-{
-	uint64_t start = deadline_now_ms();
-	uint64_t moved_ms;
-	int rc = 0;
-
-	pthread_mutex_lock(&h->mutex);
-	while (h->idle_len == 0 && h->made == h->max) {
-		struct timespec until;
-
-		/* Unlocked, as `cancel` is the caller's own code. */
-		pthread_mutex_unlock(&h->mutex);
-		rc = may_wait(h, call, start);
-		if (rc != 0)
-			return rc;
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += LOOK_MS * 1000000L;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		pthread_mutex_lock(&h->mutex);
-		if (h->idle_len == 0 && h->made == h->max)
-			(void)pthread_cond_timedwait(&h->freed, &h->mutex,
-						     &until);
-	}
-	if (h->idle_len > 0) {
-		*out = h->idle[--h->idle_len];
-	} else {
-		rc = line_open(out);
-		h->made += rc == 0;
-	}
-	pthread_mutex_unlock(&h->mutex);
-	/* As long as bytes came it was not the server that kept it waiting. */
-	moved_ms = atomic_load(&h->moved_ms);
-	if (moved_ms > start)
-		deadline_excuse(call->deadline, moved_ms - start);
+	rc = set_conf(h, conf);
+	if (rc != 0)
+		http_free(h);
+	else
+		*out = h;
 	return rc;
-}
-
-static void line_put(struct http *h, const struct line *line)
-{
-	curl_easy_reset(line->curl);
-	pthread_mutex_lock(&h->mutex);
-	h->idle[h->idle_len++] = *line;
-	pthread_cond_signal(&h->freed);
-	pthread_mutex_unlock(&h->mutex);
 }
 
 static void moved(struct exchange *x)
 {
-	x->moved_ms = deadline_now_ms();
-	atomic_store(&x->http->moved_ms, x->moved_ms);
+	x->moved_ms = clock_ms();
+	pool_moved(x->http->lines);
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
@@ -267,11 +164,11 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 /* 0; -EINTR: the rate let nothing through before the call was cancelled. */
 static int take_leave(struct exchange *x, struct rate *rate, size_t *len)
 {
-	uint64_t start = deadline_now_ms();
+	uint64_t start = clock_ms();
 	size_t leave = rate_take(rate, *len, x->call);
 
 	if (rate != NULL)
-		deadline_excuse(x->call->deadline, deadline_now_ms() - start);
+		deadline_excuse(x->call->deadline, clock_ms() - start);
 	if (leave == 0 && *len > 0)
 		return -EINTR;
 	*len = leave;
@@ -335,7 +232,7 @@ static int on_seek(void *arg, curl_off_t off, int origin)
 /* Is the exchange to end, as it was cancelled or gets nowhere? */
 static int look(struct exchange *x, CURL *curl)
 {
-	uint64_t now = deadline_now_ms();
+	uint64_t now = clock_ms();
 	uint64_t limit = (uint64_t)x->http->stall_ms * (x->req->slow ? 2 : 1);
 	curl_off_t down = 0;
 	curl_off_t up = 0;
@@ -505,137 +402,89 @@ static CURLcode set_request(CURL *curl, struct exchange *x,
 
 #undef SET
 
-/* What no second try makes better, or 0. */
-static int explain_permanent(const struct exchange *x, CURLcode code,
-			     const char *text)
+/* What libcurl says went wrong, as a kind of ours. */
+static enum http_failure failure_of(const struct exchange *x, CURLcode code,
+				    const char *text)
 {
-	const struct store_call *call = x->call;
-	const char *name = x->http->name;
-
-	/* A sink may have said it better. */
-	if (x->rc != 0 && call->error != NULL && call->error->text[0] != '\0')
-		return x->rc;
 	if (x->rc != 0)
-		return store_fail(call, x->rc, "%s: %s", name,
-				  x->rc == -EINTR ? "interrupted"
-						  : store_strerror(x->rc));
+		return HTTP_OURS;
 	if (x->too_long)
-		return store_fail(call, -EIO,
-				  "%s: headers of more than %d bytes", name,
-				  HTTP_HEADERS_MAX);
+		return HTTP_TOO_LONG;
+	if (x->stalled)
+		return HTTP_STALLED;
 	if (strstr(text, "certificate required") != NULL)
-		return store_fail(
-			call, -EACCES,
-			"%s wants to see a certificate: give client_cert= and client_key=",
-			name);
+		return HTTP_NO_CERTIFICATE;
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
-		return store_fail(call, -ENOMEM, "out of memory");
+		return HTTP_NO_MEMORY;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
-		return store_fail(
-			call, -EIO,
-			"%s: its TLS certificate is not accepted: %s; give ca_file= the authority's certificate",
-			name, text);
+		return HTTP_REFUSED;
 	case CURLE_SSL_CERTPROBLEM:
-		return store_fail(
-			call, -EINVAL,
-			"%s: client_cert= or client_key= cannot be used: %s",
-			name, text);
+		return HTTP_BAD_CERTIFICATE;
 	case CURLE_SSL_CONNECT_ERROR:
 		/* Others of this kind are connections that broke off. */
-		if (strstr(text, "wrong version number") == NULL)
-			return 0;
-		return store_fail(call, -EIO,
-				  "%s: no TLS there: give an http:// endpoint?",
-				  name);
+		return strstr(text, "wrong version number") != NULL
+			       ? HTTP_NO_TLS
+			       : HTTP_BROKEN;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		/*
 		 * On a connection that was kept: the rest of an answer that was
 		 * longer than it said.
 		 */
-		if (strstr(text, "HTTP/0.9") != NULL)
-			return 0;
-		return store_fail(call, -EIO, "%s: no HTTP answer: %s", name,
-				  text);
+		return strstr(text, "HTTP/0.9") != NULL ? HTTP_BROKEN
+							: HTTP_NO_HTTP;
 	case CURLE_URL_MALFORMAT:
-		return store_fail(call, -EIO, "%s: no HTTP answer: %s", name,
-				  text);
+		return HTTP_NO_HTTP;
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return HTTP_UNRESOLVED;
+	case CURLE_COULDNT_CONNECT:
+		return HTTP_UNCONNECTED;
+	case CURLE_OPERATION_TIMEDOUT:
+		return HTTP_TIMED_OUT;
 	default:
-		return 0;
+		return HTTP_BROKEN;
 	}
 }
 
-/* What libcurl says went wrong, in our words. */
 static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 {
-	const char *text =
-		x->text[0] != '\0' ? x->text : curl_easy_strerror(code);
-	const struct store_call *call = x->call;
-	const char *name = x->http->name;
-	int rc = explain_permanent(x, code, text);
-	int cause = EIO;
+	struct http_failed f = {
+		.name = x->http->name,
+		.text = x->text[0] != '\0' ? x->text : curl_easy_strerror(code),
+		.rc = x->rc,
+		.idle_ms = clock_ms() - x->moved_ms,
+	};
 	long os = 0;
 
-	if (rc != 0)
-		return rc;
 	(void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os); /* or 0 */
-	if (code == CURLE_COULDNT_RESOLVE_HOST ||
-	    code == CURLE_COULDNT_RESOLVE_PROXY)
-		cause = EHOSTUNREACH;
-	else if (code == CURLE_COULDNT_CONNECT)
-		cause = os == ETIMEDOUT ? ETIMEDOUT : EHOSTUNREACH;
-	else if (code == CURLE_OPERATION_TIMEDOUT || x->stalled)
-		cause = ETIMEDOUT;
-	if (strstr(text, "HTTP/0.9") != NULL)
-		text = "no HTTP answer";
-	if (code == CURLE_COULDNT_CONNECT && os != 0)
-		text = store_strerror((int)os);
-	if (x->stalled)
-		(void)store_fail(
-			call, -EAGAIN, "%s: no byte moved for %.1f s", name,
-			(double)(deadline_now_ms() - x->moved_ms) / 1000);
-	else if (cause == EHOSTUNREACH)
-		(void)store_fail(call, -EAGAIN,
-				 "cannot connect to %s: %s: is the endpoint "
-				 "right, and is the server up?",
-				 name, text);
-	else
-		(void)store_fail(call, -EAGAIN, "%s: %s", name, text);
-	if (call->error != NULL)
-		call->error->cause = cause;
-	return -EAGAIN;
+	f.os = (int)os;
+	f.kind = failure_of(x, code, f.text);
+	if (strstr(f.text, "HTTP/0.9") != NULL)
+		f.text = "no HTTP answer";
+	return http_explain(&f, x->call);
 }
 
 static int finish(struct exchange *x, CURLcode code, CURL *curl)
 {
-	int rc;
-
 	if (code != CURLE_OK)
 		return explain(x, code, curl);
 	if (x->answer.status < 100)
 		return store_fail(x->call, -EIO, "%s: no HTTP answer",
 				  x->http->name);
 	/* libcurl takes an answer without a body as it comes, cut or not. */
-	if (!x->answer.complete) {
-		rc = store_fail(x->call, -EAGAIN,
-				"%s: the answer's headers were cut off",
-				x->http->name);
-		if (x->call->error != NULL)
-			x->call->error->cause = EIO;
-		return rc;
-	}
+	if (!x->answer.complete)
+		return store_again(x->call, EIO,
+				   "%s: the answer's headers were cut off",
+				   x->http->name);
 	if (x->answer.status / 100 == 2 && x->req->body != NULL &&
-	    x->sent != x->req->body_len) {
-		rc = store_fail(x->call, -EAGAIN,
-				"%s: only %llu of %llu bytes were sent",
-				x->http->name, (unsigned long long)x->sent,
-				(unsigned long long)x->req->body_len);
-		if (x->call->error != NULL)
-			x->call->error->cause = EIO;
-		return rc;
-	}
+	    x->sent != x->req->body_len)
+		return store_again(x->call, EIO,
+				   "%s: only %llu of %llu bytes were sent",
+				   x->http->name, (unsigned long long)x->sent,
+				   (unsigned long long)x->req->body_len);
 	return 0;
 }
 
@@ -644,7 +493,8 @@ int http_perform(struct http *h, const struct http_request *req,
 {
 	struct exchange *x;
 	struct curl_slist *headers;
-	struct line line;
+	struct line *line;
+	void *connection;
 	CURLcode code;
 	int rc;
 
@@ -661,21 +511,19 @@ int http_perform(struct http *h, const struct http_request *req,
 		rc = store_fail(call, -ENOMEM, "out of memory");
 		goto free_exchange;
 	}
-	rc = line_get(h, call, &line);
-	if (rc != 0) {
-		if (rc != -EAGAIN)
-			(void)store_fail(call, rc, "%s: %s", h->name,
-					 store_strerror(rc));
+	rc = pool_get(h->lines, call, &connection);
+	if (rc != 0)
 		goto free_headers;
-	}
-	x->moved_ms = deadline_now_ms();
-	code = set_common(line.curl, x);
+	line = connection;
+	x->moved_ms = clock_ms();
+	code = set_common(line->curl, x);
 	if (code == CURLE_OK)
-		code = set_request(line.curl, x, headers);
+		code = set_request(line->curl, x, headers);
 	if (code == CURLE_OK)
-		code = run(x, &line);
-	rc = finish(x, code, line.curl);
-	line_put(h, &line);
+		code = run(x, line);
+	rc = finish(x, code, line->curl);
+	curl_easy_reset(line->curl);
+	pool_put(h->lines, line);
 	if (rc == 0)
 		*out = x->answer;
 	else

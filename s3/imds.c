@@ -65,7 +65,7 @@ static int verdict(const struct imds *m, int status, const char *at,
 		return 0;
 	(void)snprintf(why, sizeof(why), "status %d for %.40s", status, at);
 	if (status >= 500 || status == 429)
-		return cred_again(call, EIO, m->what, why);
+		return store_again(call, EIO, "%s: %s", m->what, why);
 	return store_fail(call, status == 404 ? -ENOENT : -EACCES, "%s: %s",
 			  m->what, why);
 }
@@ -119,10 +119,10 @@ static int token_get(struct imds *m, const struct store_call *call)
 	rc = ask(m, "PUT", "/latest/api/token", call, &body);
 	if (rc == -EAGAIN) {
 		cause = call->error != NULL ? call->error->cause : EIO;
-		return cred_again(call, cause, m->what,
-				  "no answer: is this an EC2 instance?  In a "
-				  "container the instance's hop limit for "
-				  "metadata must be 2");
+		return store_again(call, cause, "%s: %s", m->what,
+				   "no answer: is this an EC2 instance?  In a "
+				   "container the instance's hop limit for "
+				   "metadata must be 2");
 	}
 	if (rc == -ENOENT || rc == -EACCES)
 		return store_fail(call, rc,
@@ -201,7 +201,6 @@ int imds_fetch(const struct cred_conf *conf, const struct store_call *call,
 	if (rc != 0)
 		return rc;
 	rc = cred_json(out, m.what, CRED_FORM_ENDPOINT, &body, call);
-	bytes_clear(&body);
 	if (rc != 0)
 		return rc;
 	/*
@@ -210,7 +209,5 @@ int imds_fetch(const struct cred_conf *conf, const struct store_call *call,
 	 */
 	if (out->expires_s != 0 && out->expires_s < conf->now_s + STALE_S)
 		out->expires_s = conf->now_s + STALE_S;
-	memcpy(out->source, m.what, sizeof(out->source) - 1);
-	out->source[sizeof(out->source) - 1] = '\0';
 	return 0;
 }

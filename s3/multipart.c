@@ -56,10 +56,11 @@ static int part_send(struct upload *u, unsigned part,
 				"a part of \"%.80s\" at %.80s got no ETag",
 				u->key, s->name);
 	if (rc == 0 && s3_is_damaged(&digests, st.etag))
-		rc = s3_again(call, EIO,
-			      "part %u of \"%.80s\" was damaged on its way to "
-			      "%.80s",
-			      part + 1, u->key, s->name);
+		rc = store_again(
+			call, EIO,
+			"part %u of \"%.80s\" was damaged on its way to "
+			"%.80s",
+			part + 1, u->key, s->name);
 	if (rc == 0)
 		memcpy(u->etags[part], st.etag, sizeof(st.etag));
 	s3_answer_clear(&answer);
@@ -83,10 +84,11 @@ static int part_send_again(struct upload *u, unsigned part,
 		/* Gone: all over again, which is not for this layer. */
 		if (rc == -ENOENT &&
 		    strcmp(call->error->code, "NoSuchUpload") == 0)
-			return s3_again(call, EIO,
-					"the upload of \"%.80s\" in parts was "
-					"lost by %.80s",
-					u->key, u->s->name);
+			return store_again(
+				call, EIO,
+				"the upload of \"%.80s\" in parts was "
+				"lost by %.80s",
+				u->key, u->s->name);
 		if (rc != -EAGAIN || !s3_again_later(u->s, attempt, call, &rc))
 			return rc;
 	}

@@ -10,14 +10,6 @@
 #define CUSTOMER        "x-amz-server-side-encryption-customer-"
 #define SOURCE_CUSTOMER "x-amz-copy-source-server-side-encryption-customer-"
 
-static int copy(char **out, const char *text)
-{
-	if (text == NULL || *text == '\0')
-		return 0;
-	*out = strdup(text);
-	return *out != NULL ? 0 : -ENOMEM;
-}
-
 static int set_customer_key(struct s3_object_conf *o, const uint8_t *key)
 {
 	uint8_t md5[DIGEST_MD5_LEN];
@@ -32,14 +24,14 @@ static int set_customer_key(struct s3_object_conf *o, const uint8_t *key)
 
 int s3_object_conf_init(struct s3_object_conf *o, const struct s3_conf *conf)
 {
-	int rc = copy(&o->storage_class, conf->storage_class);
+	int rc = text_dup(&o->storage_class, conf->storage_class);
 
 	if (rc == 0)
-		rc = copy(&o->acl, conf->acl);
+		rc = text_dup(&o->acl, conf->acl);
 	if (rc == 0)
-		rc = copy(&o->sse, conf->sse);
+		rc = text_dup(&o->sse, conf->sse);
 	if (rc == 0)
-		rc = copy(&o->kms_key_id, conf->sse_kms_key_id);
+		rc = text_dup(&o->kms_key_id, conf->sse_kms_key_id);
 	if (rc == 0 && conf->sse_customer_key != NULL)
 		rc = set_customer_key(o, conf->sse_customer_key);
 	return rc;

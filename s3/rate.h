@@ -8,8 +8,8 @@
 #include "s3/store.h"
 
 /*
- * A limit on bytes a second that all who share it keep together: a bucket that
- * holds a quarter of a second's worth.  Thread-safe.
+ * A limit on bytes a second that all who share it keep together: a bucket of
+ * tokens that holds a quarter of a second's worth.  Thread-safe.
  */
 struct rate;
 

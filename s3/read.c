@@ -162,10 +162,11 @@ static int download_end(struct download *d, const struct s3_answer *answer)
 	int rc = d->checked ? 0 : headers_check(d, &answer->http);
 
 	if (rc == 0 && d->got != d->len)
-		rc = s3_again(d->call, EIO,
-			      "GET of \"%.80s\" at %.80s: broke off after "
-			      "%llu bytes",
-			      d->key, d->s->name, (unsigned long long)d->got);
+		rc = store_again(d->call, EIO,
+				 "GET of \"%.80s\" at %.80s: broke off after "
+				 "%llu bytes",
+				 d->key, d->s->name,
+				 (unsigned long long)d->got);
 	return rc;
 }
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto/digest.h"
 #include "s3/credentials_private.h"
@@ -207,7 +206,7 @@ static int refused(const struct sts *s, int status, const struct answer *a)
 		if (strcmp(a->code, again[i]) == 0)
 			status = 503;
 	if (status >= 500 || status == 429)
-		return cred_again(s->call, EIO, s->what, why);
+		return store_again(s->call, EIO, "%s: %s", s->what, why);
 	return store_fail(s->call, -EACCES, "%s: %s", s->what, why);
 }
 

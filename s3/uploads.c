@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/aead.h"
+#include "crypto/clock.h"
 #include "s3/error.h"
 #include "s3/process.h"
 #include "s3/upload_private.h"
@@ -101,7 +102,7 @@ static int note_make(struct uploads *n, struct bytes *out)
 	}
 	for (e = n->first; e != NULL && rc == 0; e = e->next)
 		rc = bytes_append_str(out, e->line);
-	n->written_ms = deadline_now_ms();
+	n->written_ms = clock_ms();
 	pthread_mutex_unlock(&n->mutex);
 	return rc;
 }
@@ -183,7 +184,7 @@ void uploads_begin(struct uploads *n, const struct upload *u)
 
 void uploads_alive(struct uploads *n)
 {
-	uint64_t now = deadline_now_ms();
+	uint64_t now = clock_ms();
 	int due;
 
 	if (n == NULL)

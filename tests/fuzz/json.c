@@ -28,13 +28,17 @@ static int is_header_text(const char *s)
 }
 
 /* Whatever is taken for keys can go into a header, and there are both. */
-static void keys(const struct bytes *text, enum cred_form form)
+static void keys(const uint8_t *data, size_t size, enum cred_form form)
 {
+	struct bytes text = BYTES_INIT;
 	struct store_error error = { 0 };
 	const struct store_call call = { .error = &error };
 	struct cred_keys k = { .expires_s = -1 };
-	int rc = cred_json(&k, "fuzz", form, text, &call);
+	int rc;
 
+	if (size > 0)
+		must(bytes_append(&text, data, size) == 0);
+	rc = cred_json(&k, "fuzz", form, &text, &call);
 	if (rc != 0) {
 		must(rc == -EIO || rc == -EINVAL);
 		must(error.text[0] != '\0' && k.expires_s == -1);
@@ -67,8 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(rc == 0 || rc == -ENOENT || rc == -EIO);
 		json_free(j);
 	}
-	keys(&text, CRED_FORM_PROCESS);
-	keys(&text, CRED_FORM_ENDPOINT);
+	keys(data, size, CRED_FORM_PROCESS);
+	keys(data, size, CRED_FORM_ENDPOINT);
 	bytes_clear(&text);
 	return 0;
 }

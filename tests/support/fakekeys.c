@@ -173,9 +173,12 @@ int fakekeys_begin(struct fakekeys *f)
 	fakekeys_set("AWS_CONFIG_FILE", f->config);
 	fakekeys_set("AWS_EC2_METADATA_SERVICE_ENDPOINT", f->url);
 	fakekeys_set("AWS_ENDPOINT_URL_STS", f->url);
-	/* Metadata must not go through one; nothing listens there. */
+	/*
+	 * Metadata must not go through one, whatever is set; nothing listens
+	 * there.  STS may, but not through that.
+	 */
 	fakekeys_set("http_proxy", "http://127.0.0.1:1");
-	fakekeys_set("no_proxy", NULL);
+	fakekeys_set("no_proxy", "*");
 	return 0;
 }
 

@@ -17,6 +17,7 @@ struct memstore {
 	uint64_t calls[MEMSTORE_OPS];
 	struct store_caps caps;
 	int hide_etag; /* of what a put answers */
+	unsigned damaging; /* puts to come */
 	memstore_fault_fn *fault;
 	void *fault_arg;
 };
@@ -243,6 +244,17 @@ static int replace(struct memstore *m, struct object *o,
 	return err;
 }
 
+static int damages(struct memstore *m)
+{
+	int yes;
+
+	pthread_mutex_lock(&m->lock);
+	yes = m->damaging > 0;
+	m->damaging -= (unsigned)yes;
+	pthread_mutex_unlock(&m->lock);
+	return yes;
+}
+
 static int mem_put(struct store *s, const char *key,
 		   const struct store_source *src,
 		   const struct store_head *head, const struct store_call *call,
@@ -251,7 +263,7 @@ static int mem_put(struct store *s, const char *key,
 	struct memstore *m = memstore_of(s);
 	struct store_stat st;
 	struct object *o;
-	int err;
+	int err, damaged;
 
 	call = call ? call : &no_call;
 	err = begin(m, MEMSTORE_PUT, key, call);
@@ -262,11 +274,20 @@ static int mem_put(struct store *s, const char *key,
 		return refuse(call, err, key);
 	object_describe(o, head);
 	err = source_read(src, o->data);
+	damaged = !err && src->len && damages(m);
+	if (damaged)
+		o->data[src->len / 2] ^= 1;
 	if (!err)
 		err = replace(m, o, call, &st);
 	if (err) {
 		object_free(o);
 		return refuse(call, err, key);
+	}
+	if (damaged) {
+		err = refuse(call, -EIO, key);
+		if (call->error)
+			memcpy(call->error->etag, st.etag, sizeof(st.etag));
+		return err;
 	}
 	err = finish(m, MEMSTORE_PUT, key, call);
 	if (!err && out) {
@@ -568,6 +589,15 @@ int memstore_has(struct store *s, const char *key)
 	has = objects_find(&m->objects, key) != NULL;
 	pthread_mutex_unlock(&m->lock);
 	return has;
+}
+
+void memstore_damage(struct store *s, unsigned times)
+{
+	struct memstore *m = memstore_of(s);
+
+	pthread_mutex_lock(&m->lock);
+	m->damaging = times;
+	pthread_mutex_unlock(&m->lock);
 }
 
 void memstore_hide_etag(struct store *s, int hide)

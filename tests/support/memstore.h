@@ -14,6 +14,12 @@ void memstore_set_caps(struct store *s, const struct store_caps *caps);
 /* A put answers without an ETag from now on, as some servers do. */
 void memstore_hide_etag(struct store *s, int hide);
 
+/*
+ * The next `times` puts are stored with a bit flipped, and found out: -EIO, with
+ * the ETag that the damaged object has.
+ */
+void memstore_damage(struct store *s, unsigned times);
+
 enum memstore_op {
 	MEMSTORE_HEAD,
 	MEMSTORE_GET,

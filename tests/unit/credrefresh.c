@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "s3/deadline.h"
 #include "tests/support/fakekeys.h"
 #include "tests/support/s3fixture.h"
 
@@ -26,10 +27,7 @@ static const struct store_call call = { .error = &error };
 static int begin(void **state)
 {
 	(void)state;
-	if (fakekeys_begin(&f) != 0)
-		return -1;
-	fakekeys_set("no_proxy", "*");
-	return 0;
+	return fakekeys_begin(&f);
 }
 
 static int end(void **state)
@@ -267,6 +265,29 @@ static void s3_begin(struct fixture *fx, const struct s3fake *s,
 	fx->arg = s;
 }
 
+/* However long a source takes, the caller has its time and no more. */
+static void in_the_callers_time(void **state)
+{
+	struct store_call limited = { .error = &error };
+	struct deadline deadline;
+
+	(void)state;
+	fakekeys_write(f.program, "#!/bin/sh\nsleep 50\n");
+	assert_int_equal(chmod(f.program, 0700), 0);
+	fakekeys_write(f.config, "[default]\ncredential_process = %s\n",
+		       f.program);
+	make(NULL);
+	deadline_init(&deadline, 300, NULL);
+	limited.deadline = &deadline;
+	assert_int_equal(s3_credentials_get(c, &limited, &keys), -ETIMEDOUT);
+	assert_non_null(strstr(error.text, "not done within 0.3 s"));
+	/* Who has more time gets more than that answer. */
+	fakekeys_write(f.program, "#!/bin/sh\necho '{\"Version\":1,"
+				  "\"AccessKeyId\":\"AK1\","
+				  "\"SecretAccessKey\":\"SK1\"}'\n");
+	gives("AK1");
+}
+
 static void expired_token(void **state)
 {
 	struct s3fake s = { .good = 1, .code = "ExpiredToken", .status = 400 };
@@ -451,6 +472,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(short_lived, begin, end),
 		cmocka_unit_test_setup_teardown(together, begin, end),
 		cmocka_unit_test_setup_teardown(waits_no_longer, begin, end),
+		cmocka_unit_test_setup_teardown(in_the_callers_time, begin,
+						end),
 		cmocka_unit_test_setup_teardown(expired_token, begin, end),
 		cmocka_unit_test_setup_teardown(file_rotates, begin, end),
 		cmocka_unit_test_setup_teardown(file_is_corrected, begin, end),

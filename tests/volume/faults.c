@@ -118,6 +118,37 @@ static void the_version_before_survives(void **state)
 	assert_null(at(x, "b"));
 }
 
+/* What was damaged on its way is there instead of the version before. */
+static void a_damaged_store_is_replaced(void **state)
+{
+	struct fixture *x = *state;
+	struct handle *h;
+	char buf[8];
+
+	assert_int_equal(put(x, "a", "before", 6), 0);
+	for (int twice = 0; twice < 2; twice++) {
+		const char *name = twice ? "new" : "a";
+
+		memstore_damage(x->store, 2);
+		h = twice ? create(x, name, 0)
+			  : open_file(x, name, O_WRONLY | O_TRUNC);
+		assert_int_equal(handle_write(h, &somebody, "after", 5, 0), 5);
+		assert_int_equal(handle_flush(h), -EIO);
+		assert_int_equal(handle_fsync(h), -EIO);
+		assert_int_equal(handle_fsync(h), 0);
+		handle_release(h);
+		expect(x, name, "after", 5);
+	}
+	/* Given up: it is in the bucket, and nobody reads it. */
+	memstore_damage(x->store, 99);
+	assert_int_equal(put(x, "a", "later", 5), -EIO);
+	memstore_damage(x->store, 0);
+	fixture_mount(x);
+	assert_int_equal(readable(x, "a", buf, 5), -EIO);
+	assert_int_equal(put(x, "a", "better", 6), 0);
+	expect(x, "a", "better", 6);
+}
+
 /* The object is there, the answer was not: the next try finds our own bytes. */
 static void a_lost_answer_is_no_conflict(void **state)
 {
@@ -515,6 +546,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_failed_store_is_told_and_tried_again),
 		TEST(the_version_before_survives),
+		TEST(a_damaged_store_is_replaced),
 		TEST(a_lost_answer_is_no_conflict),
 		TEST(the_loser_of_a_race_is_told),
 		TEST(exclusive_creation_is_decided_at_close),
