@@ -16,18 +16,22 @@
 
 #define PATIENCE 10 /* seconds without a byte from another who fills */
 
-/* What has an entry's name and is none: it is in the way. */
-static void discard(struct dirbackend *d, const char *name, int fd)
+/* What has an entry's name and is none is in the way.  -EAGAIN: it was. */
+static int discard(struct dirbackend *d, const char *name, int fd)
 {
+	int err;
+
 	dir_count(d, &d->corruptions, 1);
 	dir_note(d, CACHE_DAMAGED, 1);
-	if (space_lock(d->space))
-		return;
+	err = space_lock(d->space);
+	if (err)
+		return err;
 	if (fd >= 0)
 		dir_doom_name(d, name, fd);
 	else
 		(void)unlinkat(d->dirfd, name, 0); /* a symbolic link */
 	space_unlock(d->space);
+	return -EAGAIN;
 }
 
 static struct dircached *cached_new(const char *name, ino_t ino)
@@ -112,10 +116,8 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 
 	fd = openat(d->dirfd, name,
 		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 && errno == ELOOP) {
-		discard(d, name, -1);
-		return -EAGAIN;
-	}
+	if (fd < 0 && errno == ELOOP)
+		return discard(d, name, -1);
 	if (fd < 0)
 		return -errno;
 	if (is_linked(d, name, fd)) {
@@ -139,10 +141,8 @@ static int hold(struct dirbackend *d, const struct backend_want *want,
 		return 0;
 	}
 	free(c);
-	if (err == -EBADMSG || err == -EKEYREJECTED || err == -EISDIR) {
-		discard(d, name, fd);
-		err = -EAGAIN;
-	}
+	if (err == -EBADMSG || err == -EKEYREJECTED || err == -EISDIR)
+		err = discard(d, name, fd);
 	if (file) {
 		reffile_close(file);
 		return err;

@@ -8,6 +8,9 @@
 #include "cache/pagefile.h"
 #include "cache/plainmem.h"
 #include "cache/refs_private.h"
+#include "crypto/clock.h"
+
+#define LOOK_MS 100 /* between looks at `cancel` */
 
 int refs_open(struct refs **out, const struct refs_conf *conf)
 {
@@ -27,7 +30,7 @@ int refs_open(struct refs **out, const struct refs_conf *conf)
 	r->spill = conf->spill;
 	r->log = conf->log;
 	(void)pthread_mutex_init(&r->lock, NULL);
-	(void)pthread_cond_init(&r->change, NULL);
+	(void)!clock_cond_init(&r->change);
 	*out = r;
 	return 0;
 }
@@ -113,20 +116,31 @@ static void entry_put(struct refs *r, struct entry *e)
 	free(e);
 }
 
-/* With the lock: hold an entry that is there, and wait until it is READY. */
-static int entry_join(struct refs *r, struct entry *e)
+/*
+ * With the lock, dropped meanwhile: hold an entry that is there, and wait until
+ * it is READY, or -EINTR.
+ */
+static int entry_join(struct refs *r, struct entry *e, refs_cancel_fn *cancel,
+		      void *cancel_arg)
 {
 	int err = 0;
 
 	e->holders++;
-	while (e->state == FETCHING)
-		(void)pthread_cond_wait(&r->change, &r->lock);
-	if (e->state == FAILED) {
-		err = e->err;
-		entry_put(r, e);
-	} else {
-		r->stats.hits++;
+	while (!err && e->state == FETCHING) {
+		clock_cond_wait(&r->change, &r->lock, LOOK_MS);
+		if (!cancel || e->state != FETCHING)
+			continue;
+		/* Unlocked, as it is the caller's own code. */
+		(void)pthread_mutex_unlock(&r->lock);
+		err = cancel(cancel_arg) ? -EINTR : 0;
+		(void)pthread_mutex_lock(&r->lock);
 	}
+	if (!err && e->state == FAILED)
+		err = e->err;
+	if (err)
+		entry_put(r, e);
+	else
+		r->stats.hits++;
 	return err;
 }
 
@@ -181,7 +195,8 @@ static int entry_fetch(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
 }
 
 int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
-	     refs_fetch_fn *fetch, void *fetch_arg, struct ref **out)
+	     refs_fetch_fn *fetch, void *fetch_arg, refs_cancel_fn *cancel,
+	     struct ref **out)
 {
 	struct ref *ref;
 	struct entry *e;
@@ -195,7 +210,7 @@ int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
 	(void)pthread_mutex_lock(&r->lock);
 	e = find(r, digest, len);
 	if (e) {
-		err = entry_join(r, e);
+		err = entry_join(r, e, cancel, fetch_arg);
 	} else {
 		e = entry_new(r, digest, len);
 		if (e)

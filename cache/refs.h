@@ -41,6 +41,9 @@ typedef int refs_sink_fn(void *sink_arg, const void *data, size_t len);
  */
 typedef int refs_fetch_fn(void *arg, refs_sink_fn *sink, void *sink_arg);
 
+/* Asked now and then of who waits for the fetch of another: non-zero ends it. */
+typedef int refs_cancel_fn(void *fetch_arg);
+
 struct refs_stats {
 	struct backend_stats backend;
 	uint64_t memory_bytes, memory_limit; /* of the texts */
@@ -62,11 +65,12 @@ void refs_close(struct refs *r); /* no reference may still be held; NULL-safe */
  * it back with ref_put().
  *
  * 0; -EBADMSG if the bytes do not match; -ENOSPC; -ENOMEM; -EIO; -EFBIG; or
- * what `fetch` returned.  All who waited for one fetch get the same.
+ * what `fetch` returned; -EINTR: `cancel` (or NULL) has said so.  All who waited
+ * for one fetch to its end get the same.
  */
 MUST_CHECK int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN],
 			uint64_t len, refs_fetch_fn *fetch, void *fetch_arg,
-			struct ref **out);
+			refs_cancel_fn *cancel, struct ref **out);
 void ref_put(struct ref *ref); /* NULL-safe */
 
 const uint8_t *ref_digest(const struct ref *ref); /* DIGEST_LEN bytes */

@@ -262,7 +262,8 @@ int backend_open(struct backend *out, const struct spec *spec,
 	struct store_error error = { 0 };
 	int err;
 
-	err = spec->local ? local_new(&b.store, spec->dir, &error)
+	err = spec->local ? local_new(&b.store, spec->dir,
+				      (unsigned)(o->timeout_ms / 1000), &error)
 			  : open_client(&b, spec, o, &error);
 	if (!err)
 		err = validate(&b, spec, o, &error);

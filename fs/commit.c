@@ -157,7 +157,12 @@ static int same_digest(const struct object *there, uint64_t size,
 	       !memcmp(there->digest, digest, DIGEST_LEN);
 }
 
-enum conflict { CONFLICT_OURS, CONFLICT_AGAIN, CONFLICT_LOST };
+enum conflict {
+	CONFLICT_OURS, /* an earlier try of this very commit */
+	CONFLICT_SAME, /* the same bytes, as somebody else stored them */
+	CONFLICT_AGAIN,
+	CONFLICT_LOST
+};
 
 /*
  * The condition did not hold.  It may be our own bytes that are there, from
@@ -182,9 +187,11 @@ static enum conflict look_at_conflict(struct commit *c, const struct meta *ours,
 	known = inode_object(i);
 	earlier = !i->has_target && is_attempt(i->attempt, &there, &st->meta);
 	/* Without O_EXCL it does not matter who wrote these very bytes. */
-	if (is_attempt(&now, &there, &st->meta) ||
-	    (!i->exclusive && same_digest(&there, c->size, c->digest)))
+	if (object_is_whole(&there, st) && is_attempt(&now, &there, &st->meta))
 		verdict = CONFLICT_OURS;
+	else if (object_is_whole(&there, st) && !i->exclusive &&
+		 same_digest(&there, c->size, c->digest))
+		verdict = CONFLICT_SAME;
 	else if (earlier || (i->remote && known.has_digest &&
 			     same_digest(&there, known.size, known.digest)))
 		verdict = CONFLICT_AGAIN;
@@ -254,6 +261,9 @@ static int put_until_settled(struct commit *c, const struct store_source *src,
 		switch (look_at_conflict(c, head->meta, st)) {
 		case CONFLICT_OURS:
 			return 0;
+		case CONFLICT_SAME:
+			c->found = 1;
+			return 0;
 		case CONFLICT_AGAIN:
 			continue;
 		default:
@@ -311,6 +321,7 @@ static int put_file(struct commit *c, struct store_stat *st)
 	struct store_head head = { .meta = &meta };
 	int err = 0;
 
+	c->found = 0;
 	if (c->delta) {
 		codec_head(c->v->conf.codec, &head);
 	} else if (c->sums.len) {
@@ -321,7 +332,7 @@ static int put_file(struct commit *c, struct store_stat *st)
 		err = commit_describe(c, sums_digest, &meta);
 	if (!err)
 		err = put_until_settled(c, &src, &head, st);
-	if (err)
+	if (err || c->found)
 		return err;
 	if (!st->len)
 		st->len = src.len;
@@ -355,7 +366,7 @@ static void remember(struct commit *c, const struct store_stat *st)
 				  .mtime = attr_now() };
 
 	choose_forget(c->dir, c->key.text);
-	if (c->delta || c->size < CANDIDATE_MIN)
+	if (c->delta || c->found || c->size < CANDIDATE_MIN)
 		return;
 	memcpy(note.key, c->key.text, sizeof(note.key));
 	memcpy(note.etag, st->etag, sizeof(note.etag));
@@ -373,8 +384,10 @@ static int stored(struct commit *c, const struct store_stat *st)
 	int changed;
 
 	object_read(&obj, st);
-	obj.stored = st->len;
-	obj.size = c->size;
+	if (!c->found) {
+		obj.stored = st->len;
+		obj.size = c->size;
+	}
 	i->dirty = 0;
 	inode_lock(i);
 	inode_set_object(i, &obj);
@@ -395,10 +408,10 @@ static int stored(struct commit *c, const struct store_stat *st)
 	remember(c, st);
 	inode_keep_meta(i, st);
 	hints_news(c->v, c->dir, &c->key, 0);
-	if (c->promotes)
+	if (c->promotes && !c->found)
 		promote_after(c);
-	/* chmod and the like that came during the upload. */
-	changed = changed || now.mode != c->attr.mode ||
+	/* chmod and the like that came during the upload; or somebody else's. */
+	changed = changed || c->found || now.mode != c->attr.mode ||
 		  now.uid != c->attr.uid || now.gid != c->attr.gid ||
 		  !attr_time_equal(&now.mtime, &c->attr.mtime) ||
 		  !attr_time_equal(&now.atime, &c->attr.atime);

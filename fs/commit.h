@@ -24,6 +24,7 @@ struct commit {
 	struct pagefile *delta; /* the container */
 	uint64_t delta_len;
 	int replaces_all; /* whatever is there by now */
+	int found; /* these bytes were there already, as somebody stored them */
 	struct key ref_key;
 	uint8_t ref_digest[DIGEST_LEN];
 	struct candidate source; /* a plain file that becomes the reference */

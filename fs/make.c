@@ -77,11 +77,13 @@ int volume_mkdir(struct volume *v, const struct request *rq,
 		 struct inode **out)
 {
 	struct resolved r = { .directory = 1, .marker = 1 };
-	struct listing_page *nothing = listing_nothing(v);
+	struct listing_page *nothing;
 	struct key key;
-	int err;
+	int err = tree_enter(parent, rq);
 
-	tree_enter(parent);
+	if (err)
+		return err;
+	nothing = listing_nothing(v);
 	err = may_make(v, parent, name, &key);
 	if (!err)
 		err = key_slash(&key);
@@ -150,13 +152,15 @@ static int make_small(struct volume *v, struct inode *parent, const char *name,
 	return 0;
 }
 
-static int make_node(struct volume *v, struct inode *parent, const char *name,
-		     const char *content, struct resolved *r,
+static int make_node(struct inode *parent, const struct request *rq,
+		     const char *name, const char *content, struct resolved *r,
 		     struct inode **out)
 {
-	int err;
+	struct volume *v = parent->volume;
+	int err = tree_enter(parent, rq);
 
-	tree_enter(parent);
+	if (err)
+		return err;
 	err = make_small(v, parent, name, content, r);
 	if (!err)
 		err = inode_of(v, parent, name, r, out);
@@ -170,10 +174,10 @@ int volume_symlink(struct volume *v, const struct request *rq,
 {
 	struct resolved r = { .attr = attr_for_new(parent, rq,
 						   S_IFLNK | 0777) };
-
 	char *copy = strdup(target);
-	int err = copy ? make_node(v, parent, name, target, &r, out) : -ENOMEM;
+	int err = copy ? make_node(parent, rq, name, target, &r, out) : -ENOMEM;
 
+	(void)v; /* an inode knows its own */
 	if (!err) {
 		inode_lock(*out);
 		copy = inode_swap_target(*out, copy);
@@ -188,9 +192,10 @@ int volume_mknod(struct volume *v, const struct request *rq,
 {
 	struct resolved r = { .attr = attr_for_new(m->parent, rq, m->mode) };
 
+	(void)v; /* an inode knows its own */
 	if (!S_ISFIFO(m->mode) && !S_ISSOCK(m->mode) && !S_ISCHR(m->mode) &&
 	    !S_ISBLK(m->mode))
 		return -EINVAL;
 	r.attr.rdev = m->rdev;
-	return make_node(v, m->parent, m->name, "", &r, out);
+	return make_node(m->parent, rq, m->name, "", &r, out);
 }

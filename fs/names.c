@@ -181,9 +181,12 @@ int volume_unlink(struct volume *v, const struct request *rq,
 	if (err)
 		return err;
 	latch_write(&i->commit);
-	tree_enter(parent);
-	err = i->directory ? -EISDIR : unlink_locked(v, rq, parent, name, i);
-	tree_leave(parent);
+	err = tree_enter(parent, rq);
+	if (!err) {
+		err = i->directory ? -EISDIR
+				   : unlink_locked(v, rq, parent, name, i);
+		tree_leave(parent);
+	}
 	latch_release(&i->commit);
 	inode_unpin(i);
 	return err;
@@ -262,7 +265,9 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		return err;
 	/* New attributes of it must not be sent when it is gone. */
 	latch_write(&i->commit);
-	tree_enter(parent);
+	err = tree_enter(parent, rq);
+	if (err)
+		goto release;
 	err = i->directory ? key_of(v, parent, name, &key) : -ENOTDIR;
 	if (!err)
 		err = key_slash(&key);
@@ -280,6 +285,7 @@ int volume_rmdir(struct volume *v, const struct request *rq,
 		directory_touched(parent);
 	}
 	tree_leave(parent);
+release:
 	latch_release(&i->commit);
 	inode_unpin(i);
 	return err;

@@ -169,6 +169,15 @@ void object_read(struct object *out, const struct store_stat *st)
 				out->has_digest;
 }
 
+int object_is_whole(const struct object *o, const struct store_stat *st)
+{
+	uint64_t len;
+
+	if (o->form == OBJECT_PLAIN)
+		return o->stored == o->size;
+	return object_size(&st->meta, "dg-delta-size", &len) || len == st->len;
+}
+
 static int set_hex(struct meta *m, const char *name, const void *data,
 		   size_t len)
 {

@@ -68,6 +68,9 @@ int object_is_listed(struct object *o, const char *etag, uint64_t len,
 /* Never fails: what is malformed is as if it were missing. */
 void object_read(struct object *out, const struct store_stat *st);
 
+/* Has the object the length that its metadata tell, as far as they do? */
+int object_is_whole(const struct object *o, const struct store_stat *st);
+
 /* What a new object's metadata are made from. */
 struct object_facts {
 	const char *name; /* of the file, without directories */

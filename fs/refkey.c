@@ -52,6 +52,13 @@ static int fetch_source(void *arg, refs_sink_fn *sink, void *sink_arg)
 			       NULL);
 }
 
+static int is_cancelled(void *arg)
+{
+	const struct source *s = arg;
+
+	return s->call->cancel && s->call->cancel(s->call->cancel_arg);
+}
+
 int reference_from(struct volume *v, const struct store_call *call,
 		   const struct reference_source *r, struct ref **out)
 {
@@ -69,9 +76,8 @@ int reference_from(struct volume *v, const struct store_call *call,
 	 */
 	do
 		err = refs_get(v->conf.refs, r->digest, r->len, fetch_source,
-			       &s, out);
-	while (err == -EINTR &&
-	       !(call->cancel && call->cancel(call->cancel_arg)));
+			       &s, is_cancelled, out);
+	while (err == -EINTR && !is_cancelled(&s));
 	return err;
 }
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "crypto/clock.h"
-#include "s3/deadline.h"
 
 #define AGAIN_MS 1000 /* in which the kernel comes back, on a busy machine */
 

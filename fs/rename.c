@@ -295,7 +295,9 @@ static int rename_file(struct volume *v, const struct request *rq,
 	if (e->from == e->to)
 		return 0;
 	lock_both(e);
-	tree_enter_both(r->from_parent, r->to_parent);
+	err = tree_enter_both(r->from_parent, r->to_parent, rq);
+	if (err)
+		goto unlock;
 	err = find_keys(v, r, e);
 	inode_lock(e->from);
 	remote = e->from->remote;
@@ -311,6 +313,7 @@ static int rename_file(struct volume *v, const struct request *rq,
 	if (e->to)
 		inode_went(e->to);
 	tree_leave_both(r->from_parent, r->to_parent);
+unlock:
 	unlock_both(e);
 	return err;
 }
@@ -323,11 +326,14 @@ static int rename_tree(struct volume *v, const struct request *rq,
 	/* As of one that is removed: see volume_rmdir(). */
 	if (e->to)
 		latch_write(&e->to->commit);
-	tree_move_begin(e->from);
+	err = tree_move_begin(e->from, rq);
+	if (err)
+		goto release;
 	err = find_keys(v, r, e);
 	if (!err)
 		err = rename_directory(v, rq, r, e->from, e->to);
 	tree_move_end(e->from);
+release:
 	if (e->to)
 		latch_release(&e->to->commit);
 	return err;

@@ -1,5 +1,11 @@
 #include "fs/tree.h"
 
+#include <errno.h>
+
+#include "crypto/clock.h"
+
+#define LOOK_MS 100 /* between looks at `cancel` */
+
 /* All under volume.lock. */
 static int moving(const struct inode *i)
 {
@@ -15,16 +21,35 @@ static void count(struct inode *i, int by)
 		i->busy += (unsigned)by;
 }
 
-void tree_enter_both(struct inode *a, struct inode *b)
+/* Wait for a change; dropped meanwhile.  0 or -EINTR. */
+static int wait_change(struct volume *v, const struct request *rq)
+{
+	int cancelled;
+
+	clock_cond_wait(&v->tree_changed, &v->lock, LOOK_MS);
+	if (!rq || !rq->cancel)
+		return 0;
+	/* Unlocked, as it is the caller's own code. */
+	(void)pthread_mutex_unlock(&v->lock);
+	cancelled = rq->cancel(rq->cancel_arg);
+	(void)pthread_mutex_lock(&v->lock);
+	return cancelled ? -EINTR : 0;
+}
+
+int tree_enter_both(struct inode *a, struct inode *b, const struct request *rq)
 {
 	struct volume *v = a->volume;
+	int err = 0;
 
 	(void)pthread_mutex_lock(&v->lock);
-	while (moving(a) || moving(b))
-		(void)pthread_cond_wait(&v->tree_changed, &v->lock);
-	count(a, 1);
-	count(b, 1);
+	while (!err && (moving(a) || moving(b)))
+		err = wait_change(v, rq);
+	if (!err) {
+		count(a, 1);
+		count(b, 1);
+	}
 	(void)pthread_mutex_unlock(&v->lock);
+	return err;
 }
 
 void tree_leave_both(struct inode *a, struct inode *b)
@@ -39,9 +64,9 @@ void tree_leave_both(struct inode *a, struct inode *b)
 	(void)pthread_mutex_unlock(&v->lock);
 }
 
-void tree_enter(struct inode *dir)
+int tree_enter(struct inode *dir, const struct request *rq)
 {
-	tree_enter_both(dir, NULL);
+	return tree_enter_both(dir, NULL, rq);
 }
 
 void tree_leave(struct inode *dir)
@@ -49,18 +74,28 @@ void tree_leave(struct inode *dir)
 	tree_leave_both(dir, NULL);
 }
 
-void tree_move_begin(struct inode *dir)
+int tree_move_begin(struct inode *dir, const struct request *rq)
 {
 	struct volume *v = dir->volume;
+	int err = 0;
 
 	(void)pthread_mutex_lock(&v->lock);
-	while (v->move_under_way)
-		(void)pthread_cond_wait(&v->tree_changed, &v->lock);
+	while (!err && v->move_under_way)
+		err = wait_change(v, rq);
+	if (err)
+		goto unlock;
 	v->move_under_way = 1;
 	dir->moving = 1;
-	while (dir->busy)
-		(void)pthread_cond_wait(&v->tree_changed, &v->lock);
+	while (!err && dir->busy)
+		err = wait_change(v, rq);
+	if (err) {
+		dir->moving = 0;
+		v->move_under_way = 0;
+		(void)pthread_cond_broadcast(&v->tree_changed);
+	}
+unlock:
 	(void)pthread_mutex_unlock(&v->lock);
+	return err;
 }
 
 void tree_move_end(struct inode *dir)
@@ -89,8 +124,9 @@ struct inode *inode_enter(struct inode *i)
 	} else {
 		inode_pin(dir);
 	}
+	/* Nobody to be interrupted: it cannot fail. */
 	if (dir)
-		tree_enter(dir);
+		(void)!tree_enter(dir, NULL);
 	return dir;
 }
 

@@ -10,12 +10,16 @@
  * Whoever only reads does not ask: he finds the old name, or the new one.
  */
 
-/* About to change something in `dir`.  inode.commit may be held. */
-void tree_enter(struct inode *dir);
+/*
+ * About to change something in `dir`.  inode.commit may be held.  0, or -EINTR:
+ * `rq` (NULL: nobody) is to wait no longer.
+ */
+MUST_CHECK int tree_enter(struct inode *dir, const struct request *rq);
 void tree_leave(struct inode *dir);
 
 /* The same for two at once; they may be equal. */
-void tree_enter_both(struct inode *a, struct inode *b);
+MUST_CHECK int tree_enter_both(struct inode *a, struct inode *b,
+			       const struct request *rq);
 void tree_leave_both(struct inode *a, struct inode *b);
 
 /*
@@ -26,8 +30,8 @@ void tree_leave_both(struct inode *a, struct inode *b);
 struct inode *inode_enter(struct inode *i);
 void inode_leave(struct inode *dir); /* NULL-safe */
 
-/* `dir` gets another name: one such move at a time. */
-void tree_move_begin(struct inode *dir);
+/* `dir` gets another name: one such move at a time.  As tree_enter(). */
+MUST_CHECK int tree_move_begin(struct inode *dir, const struct request *rq);
 void tree_move_end(struct inode *dir);
 
 #endif

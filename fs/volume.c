@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/budget.h"
+#include "crypto/clock.h"
 #include "fs/inode.h"
 #include "fs/log.h"
 
@@ -46,7 +47,7 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 		v->conf.encoders = 1;
 	conf->store->ops->caps(conf->store, &v->caps);
 	atomic_init(&v->next_number, 1);
-	(void)pthread_cond_init(&v->tree_changed, NULL);
+	(void)!clock_cond_init(&v->tree_changed);
 	(void)pthread_mutex_init(&v->lock, NULL);
 	for (size_t k = 0; k < INODE_LOCKS; k++)
 		(void)pthread_mutex_init(&v->inode_locks[k], NULL);

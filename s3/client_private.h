@@ -146,7 +146,14 @@ MUST_CHECK int s3_hash(struct s3 *s, struct s3_digests *out,
 /* Does the ETag of what arrived say that it is not what was sent? */
 int s3_is_damaged(const struct s3_digests *sent, const char *etag);
 
-/* Has the object with this ETag that length?  0 or -EIO. */
+/*
+ * -EIO for an object that is there, with this ETag, and is not what was sent:
+ * so that whoever tries again replaces just that.
+ */
+int s3_damaged(const struct store_call *call, const char *etag, const char *fmt,
+	       ...) __attribute__((format(printf, 3, 4)));
+
+/* Has the object with this ETag that length?  0, or s3_damaged(). */
 MUST_CHECK int s3_stored_check(struct s3 *s, const char *key, uint64_t len,
 			       const char *etag, const struct store_call *call);
 

@@ -67,7 +67,7 @@ static void etag_find(struct upload *u, struct store_stat *out)
 
 	if (meta != NULL && meta->len > 0) {
 		/* No is an answer as well. */
-		(void)outcome_is_ours(&u->s->store, u->key, u->len, meta,
+		(void)outcome_is_ours(&u->s->store, u->key, u->len, meta, NULL,
 				      &plain, out);
 		return;
 	}
@@ -114,8 +114,8 @@ static int complete_again(struct upload *u, const struct s3_request *req,
 	}
 	if (attempt > 1 && rc != -EAGAIN &&
 	    outcome_is_ours(&u->s->store, u->key, u->len,
-			    u->head != NULL ? u->head->meta : NULL, u->call,
-			    out))
+			    u->head != NULL ? u->head->meta : NULL, NULL,
+			    u->call, out))
 		return 0;
 	/* The upload is gone, which is not what -ENOENT says of a bucket. */
 	if (strcmp(error->code, "NoSuchUpload") == 0)

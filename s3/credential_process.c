@@ -8,10 +8,9 @@
 #include "crypto/subprocess.h"
 #include "crypto/words.h"
 #include "s3/credentials_private.h"
-#include "s3/deadline.h"
 #include "s3/error.h"
 
-#define LIMIT_MS   60000 /* the most that it may take, whoever waits */
+#define LIMIT_MS   60000
 #define OUTPUT_MAX ((size_t)65536)
 #define SAID_MAX   ((size_t)200)
 
@@ -39,7 +38,7 @@ static int ended(const char *what, const struct subprocess *p,
 }
 
 static int verdict(const char *what, int rc, const struct subprocess *p,
-		   int limit_ms, const struct store_call *call)
+		   const struct store_call *call)
 {
 	if (rc == 0 || (rc == -ECHILD && p->started && p->len > 0))
 		return rc == 0 ? ended(what, p, call) : 0;
@@ -47,8 +46,8 @@ static int verdict(const char *what, int rc, const struct subprocess *p,
 		return store_fail(call, rc, "%s: cannot run it: %s", what,
 				  store_strerror(rc));
 	if (rc == -ETIMEDOUT)
-		return store_fail(call, rc, "%s: not done within %.1f s", what,
-				  limit_ms / 1000.0);
+		return store_again(call, ETIMEDOUT, "%s: not done within %d s",
+				   what, LIMIT_MS / 1000);
 	if (rc == -EFBIG)
 		return store_fail(call, rc,
 				  "%s: it printed more than %zu "
@@ -63,8 +62,6 @@ static int run(const char *what, char **argv, const struct store_call *call,
 {
 	char said[SAID_MAX];
 	struct store_call asked = *call;
-	uint64_t left = deadline_left_ms(call->deadline);
-	int limit_ms = left < LIMIT_MS ? (int)left : LIMIT_MS;
 	struct subprocess p = { .said = said,
 				.said_room = sizeof(said),
 				.cancel = is_cancelled,
@@ -75,9 +72,9 @@ static int run(const char *what, char **argv, const struct store_call *call,
 		return store_fail(call, -ENOMEM, "out of memory");
 	p.buf = (char *)out->data;
 	p.room = OUTPUT_MAX;
-	rc = subprocess_read(argv, limit_ms, &p);
+	rc = subprocess_read(argv, LIMIT_MS, &p);
 	out->len = p.len;
-	rc = verdict(what, rc, &p, limit_ms, call);
+	rc = verdict(what, rc, &p, call);
 	bytes_wipe(said, sizeof(said));
 	if (rc != 0)
 		bytes_clear(out);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,8 @@
 #define FAIL_MS   1000 /* a failure is the answer to all who ask so soon */
 #define LOOK_MS   1000 /* between looks at the files */
 #define POLL_MS   200 /* between looks at `cancel` */
+#define FETCH_MS  60000 /* a source that takes longer has failed */
+#define SPARE_MS  2000 /* the most that who has keys waits for newer ones */
 
 struct s3_credentials {
 	/* Nothing of this changes once it is made. */
@@ -26,10 +30,15 @@ struct s3_credentials {
 
 	/* Only who has set `is_busy` has it changed. */
 	struct cred_source source;
+	atomic_int is_closing;
 
 	pthread_mutex_t mutex; /* all below; not held while a source is asked */
 	pthread_cond_t done; /* `is_busy` is 0 again */
 	int is_busy;
+	/* Asks the source, for as long as that takes whoever waits. */
+	pthread_t thread;
+	int has_thread; /* to be joined */
+	uint64_t fetch_ms; /* when it began; clock_ms() */
 	int has_keys;
 	int is_refused; /* the server does not take them any more */
 	int is_doubted; /* it may not: ask the source, once */
@@ -117,67 +126,112 @@ static int64_t jitter_ms(void)
 	return t.tv_nsec / 1000 % JITTER_MS;
 }
 
-/* Locked, and unlocked meanwhile.  0, or why there is nothing new. */
-static int update(struct s3_credentials *c, enum need need,
-		  const struct store_call *call)
+static int is_over(void *arg)
 {
+	struct s3_credentials *c = arg;
+
+	return atomic_load(&c->is_closing) ||
+	       clock_ms() - c->fetch_ms > FETCH_MS;
+}
+
+/* Ask the source.  `is_busy` is ours, so nobody else changes what is read. */
+static void *fetch(void *arg)
+{
+	struct s3_credentials *c = arg;
 	struct store_error why = { 0 };
-	struct store_call asked = { .cancel = call->cancel,
-				    .cancel_arg = call->cancel_arg,
-				    .error = &why };
+	const struct store_call call = { .cancel = is_over,
+					 .cancel_arg = c,
+					 .error = &why };
 	struct cred_keys got = { .expires_s = 0 };
-	uint64_t left = deadline_left_ms(call->deadline);
-	struct deadline limit;
 	int rc;
 
-	/* With keys that still hold there has to be time left to use them. */
-	if (left != UINT64_MAX) {
-		deadline_init(&limit, is_valid(c) ? left / 2 + 1 : left + 1,
-			      NULL);
-		asked.deadline = &limit;
-	}
-	c->is_busy = 1;
-	c->is_doubted = 0;
-	c->next_look_ms = mono_ms(c) + LOOK_MS;
-	if (need == NEED_FETCH)
-		c->next_try_ms = mono_ms(c) + AGAIN_MS + jitter_ms();
-	pthread_mutex_unlock(&c->mutex);
-	/* Nobody else changes `now` or `has_keys`. */
-	rc = cred_source_renew(&c->source, c->has_keys ? &c->now : NULL,
-			       need == NEED_LOOK, wall_s(c), &asked, &got);
+	rc = cred_source_renew(&c->source, c->has_keys, wall_s(c), &call, &got);
 	if (rc == -ENOENT)
 		rc = -EACCES; /* the other one means: anonymous */
+	if (rc == -EINTR)
+		rc = store_again(&call, ETIMEDOUT, "%s: no keys within %d s",
+				 cred_source_name(&c->source), FETCH_MS / 1000);
 	pthread_mutex_lock(&c->mutex);
-	if (rc > 0) {
+	if (rc == 0) {
 		c->now = got;
 		c->has_keys = 1;
 		c->is_refused = 0;
 		c->got_ms = mono_ms(c);
 		c->failed_rc = 0;
-	} else if (rc < 0 && rc != -EINTR &&
-		   deadline_left_ms(asked.deadline) > 0) {
-		/* Not for want of this caller's time: it is that for others. */
+	} else {
 		c->failed_until_ms = mono_ms(c) + FAIL_MS;
 		c->failed_rc = rc;
 		c->failed = why;
 	}
-	if (rc < 0 && call->error != NULL)
-		*call->error = why;
 	c->is_busy = 0;
 	pthread_cond_broadcast(&c->done);
+	pthread_mutex_unlock(&c->mutex);
 	bytes_wipe(&got, sizeof(got));
-	return rc > 0 ? 0 : rc;
+	return NULL;
+}
+
+/* Locked.  Who has asked before is done: it has only to be cleared away. */
+static void join_thread(struct s3_credentials *c)
+{
+	if (c->has_thread)
+		(void)pthread_join(c->thread, NULL);
+	c->has_thread = 0;
+}
+
+/* Locked.  Begin to ask the source. */
+static void begin_fetch(struct s3_credentials *c)
+{
+	sigset_t all, was;
+
+	c->is_busy = 1;
+	c->is_doubted = 0;
+	c->next_look_ms = mono_ms(c) + LOOK_MS;
+	c->next_try_ms = mono_ms(c) + AGAIN_MS + jitter_ms();
+	c->fetch_ms = clock_ms();
+	join_thread(c);
+	/* Signals are for threads that know what to do with them. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &was);
+	c->has_thread = pthread_create(&c->thread, NULL, fetch, c) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (c->has_thread)
+		return;
+	pthread_mutex_unlock(&c->mutex);
+	(void)fetch(c);
+	pthread_mutex_lock(&c->mutex);
+}
+
+/* Locked, and unlocked meanwhile.  Have the files changed? */
+static int look(struct s3_credentials *c)
+{
+	int same;
+
+	c->is_busy = 1;
+	c->next_look_ms = mono_ms(c) + LOOK_MS;
+	pthread_mutex_unlock(&c->mutex);
+	same = cred_source_is_same(&c->source, c->now.renewable);
+	pthread_mutex_lock(&c->mutex);
+	c->is_busy = 0;
+	pthread_cond_broadcast(&c->done);
+	return !same;
 }
 
 /* Locked.  As s3_credentials_get(). */
 static int get_locked(struct s3_credentials *c, const struct store_call *call)
 {
+	uint64_t start = clock_ms();
+	int has_begun = 0; /* this caller, and others may have by now */
 	enum need need;
+	int waits;
 	int rc;
 
 	for (;;) {
 		need = need_of(c);
-		if (need == NEED_NOTHING || (c->is_busy && is_valid(c)))
+		waits = has_begun && c->is_busy &&
+			clock_ms() - start <= SPARE_MS;
+		/* Old keys are better than none. */
+		if (!waits &&
+		    (need == NEED_NOTHING || (is_valid(c) && c->is_busy)))
 			return 0;
 		if (!is_valid(c) && c->failed_rc != 0 &&
 		    mono_ms(c) < c->failed_until_ms) {
@@ -185,18 +239,13 @@ static int get_locked(struct s3_credentials *c, const struct store_call *call)
 				*call->error = c->failed;
 			return c->failed_rc;
 		}
-		if (c->is_busy) {
-			rc = wait_for(c, call);
-			if (rc != 0)
-				return rc;
-			continue;
+		if (!c->is_busy && (need == NEED_FETCH || look(c))) {
+			begin_fetch(c);
+			has_begun = 1;
 		}
-		rc = update(c, need, call);
-		/* Old keys are better than none. */
-		if (is_valid(c))
-			return 0;
+		rc = c->is_busy ? wait_for(c, call) : 0;
 		if (rc != 0)
-			return rc;
+			return rc == -EAGAIN && is_valid(c) ? 0 : rc;
 	}
 }
 
@@ -364,6 +413,8 @@ void s3_credentials_free(struct s3_credentials *c)
 {
 	if (c == NULL)
 		return;
+	atomic_store(&c->is_closing, 1);
+	join_thread(c);
 	cred_source_clear(&c->source);
 	pthread_cond_destroy(&c->done);
 	pthread_mutex_destroy(&c->mutex);

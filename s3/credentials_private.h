@@ -211,12 +211,13 @@ MUST_CHECK int cred_source_init(struct cred_source *s,
 void cred_source_clear(struct cred_source *s);
 
 /*
- * Ask it for keys; with `look` only if its files have changed since it was
- * asked last.  `old` is what it gave then, or NULL.  1: they are in `out`; 0:
- * nothing has changed; else as the sources above.
+ * Are its files as they were when it was asked last?  `renewable`, of the keys
+ * that it gave then: one that costs a question is not asked on a suspicion.
  */
-MUST_CHECK int cred_source_renew(struct cred_source *s,
-				 const struct cred_keys *old, int look,
+int cred_source_is_same(struct cred_source *s, int renewable);
+
+/* Ask it for keys; `had_keys` of it before.  0, or as the sources above. */
+MUST_CHECK int cred_source_renew(struct cred_source *s, int had_keys,
 				 int64_t now_s, const struct store_call *call,
 				 struct cred_keys *out);
 /* What it is, before it has given any. */

@@ -77,27 +77,33 @@ static int fetch(const struct cred_source *s, int had_keys, int64_t now_s,
 	}
 }
 
-int cred_source_renew(struct cred_source *s, const struct cred_keys *old,
-		      int look, int64_t now_s, const struct store_call *call,
-		      struct cred_keys *out)
+int cred_source_is_same(struct cred_source *s, int renewable)
+{
+	struct cred_stamps now;
+
+	cred_stamps_take(&now, &s->files);
+	/* What only may have changed is no reason to ask a server. */
+	if (!cred_stamps_same(&s->seen, &now) ||
+	    (s->seen.unsettled && !renewable))
+		return 0;
+	s->seen.unsettled = s->seen.unsettled && now.unsettled;
+	return 1;
+}
+
+int cred_source_renew(struct cred_source *s, int had_keys, int64_t now_s,
+		      const struct store_call *call, struct cred_keys *out)
 {
 	struct cred_stamps now;
 	int rc;
 
 	/* Before they are read: a change meanwhile shows next time. */
 	cred_stamps_take(&now, &s->files);
-	if (look && cred_stamps_same(&s->seen, &now) &&
-	    (!s->seen.unsettled || (old != NULL && old->renewable))) {
-		/* What only may have changed is no reason to ask a server. */
-		s->seen.unsettled = s->seen.unsettled && now.unsettled;
-		return 0;
-	}
-	rc = fetch(s, old != NULL, now_s, call, out);
+	rc = fetch(s, had_keys, now_s, call, out);
 	s->seen = now;
 	/* Half a file: it is read again even if it looks the same. */
 	if (rc != 0)
 		s->seen.unsettled = 1;
-	return rc == 0 ? 1 : rc;
+	return rc;
 }
 
 /* Keys that stand where they are given.  1, -ENOENT: none, -EINVAL. */
@@ -139,10 +145,13 @@ static int begin_profile(struct cred_source *s, int64_t now_s,
 			 const struct store_call *call, struct cred_keys *out)
 {
 	const struct cred_conf conf = conf_of(s, now_s);
+	int rc;
 
 	s->kind = CRED_PROFILE;
-	if (cred_profile_is_static(s->profile))
-		return cred_source_renew(s, NULL, 0, now_s, call, out);
+	if (cred_profile_is_static(s->profile)) {
+		rc = cred_source_renew(s, 0, now_s, call, out);
+		return rc == 0 ? 1 : rc;
+	}
 	cred_stamps_take(&s->seen, &s->files);
 	return cred_profile_fetch(&conf, s->name, call, NULL);
 }

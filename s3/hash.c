@@ -1,5 +1,7 @@
 /* Digests of what goes up, and whether it has arrived as it was sent. */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -94,6 +96,23 @@ int s3_is_damaged(const struct s3_digests *sent, const char *etag)
 	return sent->md5[0] != '\0' && strcasecmp(sent->md5, etag) != 0;
 }
 
+int s3_damaged(const struct store_call *call, const char *etag, const char *fmt,
+	       ...)
+{
+	char text[sizeof(call->error->text)];
+	va_list ap;
+
+	if (call->error == NULL)
+		return -EIO;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)store_fail(call, -EIO, "%s", text);
+	(void)snprintf(call->error->etag, sizeof(call->error->etag), "%s",
+		       etag);
+	return -EIO;
+}
+
 int s3_stored_check(struct s3 *s, const char *key, uint64_t len,
 		    const char *etag, const struct store_call *call)
 {
@@ -105,7 +124,7 @@ int s3_stored_check(struct s3 *s, const char *key, uint64_t len,
 	if (s3_head(&s->store, key, &plain, &st) != 0 || etag[0] == '\0' ||
 	    strcmp(st.etag, etag) != 0 || st.len == len)
 		return 0;
-	return store_fail(call, -EIO,
+	return s3_damaged(call, etag,
 			  "%.80s keeps %llu bytes of \"%.80s\", of which it "
 			  "got %llu",
 			  s->name, (unsigned long long)st.len, key,

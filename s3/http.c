@@ -151,7 +151,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	struct exchange *x = arg;
 	int rc = http_answer_line(&x->answer, line, size * n);
 
-	moved(x);
+	/* No progress for others to wait for: headers may drip for ever. */
+	x->moved_ms = clock_ms();
 	if (rc == 0)
 		return size * n;
 	if (rc == -E2BIG)
@@ -381,7 +382,7 @@ static CURLcode set_request(CURL *curl, struct exchange *x,
 	SET(CURLOPT_URL, req->url);
 	SET(CURLOPT_HTTPHEADER, headers);
 	/* libcurl repeats what a kept connection lost, without a word. */
-	if (req->once && req->body == NULL)
+	if (req->once && req->body_len == 0)
 		SET(CURLOPT_FRESH_CONNECT, 1L);
 	if (strcmp(req->method, "HEAD") == 0) {
 		SET(CURLOPT_NOBODY, 1L);
@@ -522,6 +523,8 @@ int http_perform(struct http *h, const struct http_request *req,
 	if (code == CURLE_OK)
 		code = run(x, line);
 	rc = finish(x, code, line->curl);
+	if (rc == 0)
+		pool_moved(h->lines);
 	curl_easy_reset(line->curl);
 	pool_put(h->lines, line);
 	if (rc == 0)

@@ -74,6 +74,19 @@ static int page_fetch(struct listing *l, struct result_list *page)
 				       l->s->bucket, l->s->name);
 }
 
+/* Below the prefix, and a prefix itself only where such were wanted. */
+static int is_asked_for(const struct store_list *what,
+			const struct result_entry *e)
+{
+	size_t len = strlen(what->prefix);
+	size_t key = strlen(e->key);
+
+	if (strncmp(e->key, what->prefix, len) != 0)
+		return 0;
+	return !e->is_prefix ||
+	       (what->shallow && key > len && e->key[key - 1] == '/');
+}
+
 static int give(struct listing *l, const struct result_entry *e)
 {
 	struct store_stat st = { .len = e->len, .mtime = e->mtime };
@@ -81,6 +94,13 @@ static int give(struct listing *l, const struct result_entry *e)
 
 	/* As head() has it: one object must not have two times. */
 	st.mtime.tv_nsec = 0;
+
+	/* Callers take it for what they have asked for. */
+	if (!is_asked_for(l->what, e))
+		return store_fail(l->call, -EIO,
+				  "%.80s lists in bucket \"%.63s\" what was "
+				  "not asked for: \"%.60s\"",
+				  l->s->name, l->s->bucket, e->key);
 
 	/* Below `after`, and a prefix that two pages share. */
 	if (l->what->after != NULL && strcmp(e->key, l->what->after) <= 0)

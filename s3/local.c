@@ -15,7 +15,8 @@
 #include "s3/local_path.h"
 #include "s3/local_private.h"
 
-#define STEP ((size_t)256 << 10) /* bytes given to a sink at once */
+#define STEP       ((size_t)256 << 10) /* bytes given to a sink at once */
+#define OPEN_MAX_S 8 /* a mount that cannot be says so soon */
 
 struct local *local_of(struct store *s)
 {
@@ -46,6 +47,11 @@ int local_fail(struct local *l, const struct store_call *call, int rc,
 	case -EPERM:
 	case -EROFS:
 		rc = -EACCES;
+		break;
+	case -ETIMEDOUT:
+		/* Of the lock, which has said so. */
+		if (call->error != NULL && call->error->text[0] != '\0')
+			return rc;
 		break;
 	case -ENOENT:
 		why = "no such object";
@@ -264,7 +270,8 @@ static void local_free(struct store *s)
 	free(l);
 }
 
-int local_new(struct store **out, const char *dir, struct store_error *error)
+int local_new(struct store **out, const char *dir, unsigned timeout_s,
+	      struct store_error *error)
 {
 	static const struct store_ops ops = {
 		.check = local_check,
@@ -296,7 +303,10 @@ int local_new(struct store **out, const char *dir, struct store_error *error)
 		rc = store_error_set(error, -rc, "%s", store_strerror(rc));
 		goto free_dir;
 	}
-	rc = local_tree_open(&l->tree, dir, error);
+	l->tree.limit_ms =
+		1000 * (timeout_s < OPEN_MAX_S ? timeout_s : OPEN_MAX_S);
+	rc = local_tree_open(&l->tree, l->dir, error);
+	l->tree.limit_ms = (uint64_t)timeout_s * 1000;
 	if (rc != 0)
 		goto destroy_mutex;
 	*out = &l->store;

@@ -9,10 +9,11 @@
  * an object, replaced by rename(2) after fsync(2), with all conditions of
  * struct store_caps.  Layout: s3/LOCAL.md.  Several processes may share one.
  *
- * `dir` is made if it is missing (its parent must exist).  0, -errno with
- * `error`.
+ * `dir` is made if it is missing (its parent must exist).  A process that is
+ * stopped with the lock of it is waited for no longer than `timeout_s`.
+ * 0, -errno with `error`.
  */
 MUST_CHECK int local_new(struct store **out, const char *dir,
-			 struct store_error *error);
+			 unsigned timeout_s, struct store_error *error);
 
 #endif

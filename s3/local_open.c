@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/clock.h"
 #include "s3/error.h"
 #include "s3/local_file.h"
 #include "s3/local_tree.h"
@@ -121,8 +122,10 @@ static int sweep(struct local_tree *t)
 }
 
 /* The lock file, .tmp and the marker, of which `fresh` says it may be new. */
-static int tree_prepare(struct local_tree *t, int fresh)
+static int tree_prepare(struct local_tree *t, int fresh,
+			struct store_error *error)
 {
+	const struct store_call call = { .error = error };
 	int rc = 0;
 
 	t->lock_fd = openat(t->root_fd, ".lock",
@@ -134,9 +137,12 @@ static int tree_prepare(struct local_tree *t, int fresh)
 		rc = -rc;
 		goto close_lock;
 	}
-	rc = local_tree_lock(t, &store_call_none);
+	rc = clock_cond_init(&t->freed);
 	if (rc != 0)
 		goto destroy_mutex;
+	rc = local_tree_lock(t, &call);
+	if (rc != 0)
+		goto destroy_cond;
 	if (mkdirat(t->root_fd, ".tmp", 0700) != 0 && errno != EEXIST)
 		rc = -errno;
 	if (rc == 0 && fresh && marker_check(t->root_fd) == -ENOENT)
@@ -147,6 +153,8 @@ static int tree_prepare(struct local_tree *t, int fresh)
 	if (rc == 0)
 		return 0;
 
+destroy_cond:
+	pthread_cond_destroy(&t->freed);
 destroy_mutex:
 	pthread_mutex_destroy(&t->mutex);
 close_lock:
@@ -204,9 +212,12 @@ int local_tree_open(struct local_tree *t, const char *dir,
 	rc = root_check(t->root_fd, dir, &fresh, error);
 	if (rc != 0)
 		goto close_root;
-	rc = tree_prepare(t, fresh);
+	t->dir = dir;
+	rc = tree_prepare(t, fresh, error);
 	if (rc == 0)
 		return 0;
+	if (rc == -ETIMEDOUT)
+		goto close_root; /* with the line of that */
 	(void)store_error_set(error, rc, "cannot write to %s: %s", dir,
 			      store_strerror(rc));
 close_root:

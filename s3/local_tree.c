@@ -12,27 +12,74 @@
 #include <unistd.h>
 
 #include "crypto/aead.h"
+#include "crypto/clock.h"
 #include "s3/error.h"
 
 #define LOCK_POLL_MIN_NS 500000L
 #define LOCK_POLL_MAX_NS 20000000L
+#define LOOK_MS          100 /* between looks at `cancel` and the time */
+
+/* May it be waited for still?  0, or why not. */
+static int may_wait(const struct local_tree *t, uint64_t since_ms,
+		    const struct store_call *call)
+{
+	if (store_cancelled(call))
+		return -EINTR;
+	if (clock_ms() - since_ms < t->limit_ms)
+		return 0;
+	return store_fail(call, -ETIMEDOUT,
+			  "%.120s/.lock: locked by another process for %llu s: "
+			  "is one stopped?",
+			  t->dir, (unsigned long long)t->limit_ms / 1000);
+}
+
+/* Of our threads one, who then asks for it between processes. */
+static int thread_lock(struct local_tree *t, uint64_t since_ms,
+		       const struct store_call *call)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&t->mutex);
+	while (rc == 0 && t->is_locked) {
+		/* Unlocked, as `cancel` is the caller's own code. */
+		pthread_mutex_unlock(&t->mutex);
+		rc = may_wait(t, since_ms, call);
+		pthread_mutex_lock(&t->mutex);
+		if (rc == 0 && t->is_locked)
+			clock_cond_wait(&t->freed, &t->mutex, LOOK_MS);
+	}
+	if (rc == 0)
+		t->is_locked = 1;
+	pthread_mutex_unlock(&t->mutex);
+	return rc;
+}
+
+static void thread_unlock(struct local_tree *t)
+{
+	pthread_mutex_lock(&t->mutex);
+	t->is_locked = 0;
+	pthread_cond_signal(&t->freed);
+	pthread_mutex_unlock(&t->mutex);
+}
 
 int local_tree_lock(struct local_tree *t, const struct store_call *call)
 {
 	struct timespec pause = { 0, LOCK_POLL_MIN_NS };
+	uint64_t start = clock_ms();
+	int rc = thread_lock(t, start, call);
 
-	pthread_mutex_lock(&t->mutex);
+	if (rc != 0)
+		return rc;
 	/*
 	 * Asked again and again rather than waited for: another process that
 	 * was stopped while it held the lock must not make us deaf to `cancel`.
 	 */
 	while (flock(t->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		int rc = errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
-
-		if (rc == 0 && store_cancelled(call))
-			rc = -EINTR;
+		rc = errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+		if (rc == 0)
+			rc = may_wait(t, start, call);
 		if (rc != 0) {
-			pthread_mutex_unlock(&t->mutex);
+			thread_unlock(t);
 			return rc;
 		}
 		(void)nanosleep(&pause, NULL); /* cut short: asks sooner */
@@ -46,7 +93,7 @@ int local_tree_lock(struct local_tree *t, const struct store_call *call)
 void local_tree_unlock(struct local_tree *t)
 {
 	(void)flock(t->lock_fd, LOCK_UN); /* cannot fail on a lock we hold */
-	pthread_mutex_unlock(&t->mutex);
+	thread_unlock(t);
 }
 
 int local_temp_open(struct local_tree *t, struct local_temp *temp)
@@ -67,11 +114,12 @@ int local_temp_open(struct local_tree *t, struct local_temp *temp)
 			    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -errno;
-		if (flock(fd, LOCK_EX) != 0 || fstat(fd, &st) != 0) {
+		/* A sweep may have it; and it may be stopped. */
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0) {
 			rc = -errno;
 			(void)unlinkat(t->root_fd, temp->path, 0);
 			close(fd);
-			if (rc == -EINTR)
+			if (rc == -EINTR || rc == -EWOULDBLOCK)
 				continue;
 			return rc;
 		}
@@ -221,5 +269,6 @@ void local_tree_close(struct local_tree *t)
 {
 	close(t->lock_fd);
 	close(t->root_fd);
+	pthread_cond_destroy(&t->freed);
 	pthread_mutex_destroy(&t->mutex);
 }

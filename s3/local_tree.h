@@ -9,22 +9,28 @@
 
 /* The directory of a local store: its lock, its temporary files, its names. */
 struct local_tree {
+	const char *dir; /* for messages; borrowed */
+	uint64_t limit_ms; /* to wait for the lock */
 	int root_fd;
 	int lock_fd;
-	pthread_mutex_t mutex; /* between threads, as the lock file between */
-	/* processes */
+	pthread_mutex_t mutex; /* all below */
+	pthread_cond_t freed;
+	int is_locked; /* by a thread of ours */
 };
 
 /*
  * Open `dir`, made or initialised if it is missing or empty, and remove what
- * killed processes left in its .tmp.  0; -ENOTEMPTY for a directory of
+ * killed processes left in its .tmp; t->limit_ms is set, and `dir` outlives it.  0; -ENOTEMPTY for a directory of
  * somebody else's, -ENOTSUP for a newer format, -errno: with `error`.
  */
 MUST_CHECK int local_tree_open(struct local_tree *t, const char *dir,
 			       struct store_error *error);
 void local_tree_close(struct local_tree *t);
 
-/* One at a time, threads and processes.  0 or -EINTR or -errno. */
+/*
+ * One at a time, threads and processes.  0; -EINTR: cancelled; -ETIMEDOUT, with
+ * the line in `call`: somebody keeps it; -errno.
+ */
 MUST_CHECK int local_tree_lock(struct local_tree *t,
 			       const struct store_call *call);
 void local_tree_unlock(struct local_tree *t);

@@ -1,5 +1,4 @@
 /* How objects are kept: encryption, class, who may read them and who pays. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

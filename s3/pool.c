@@ -56,21 +56,21 @@ void pool_free(struct pool *p)
 }
 
 /*
- * May a caller go on waiting for a connection?  As long as those who have them
- * get anywhere, it is not the server that keeps it waiting.
+ * May a caller go on waiting for a connection?  It had `left_ms` of its time
+ * when it came, at `since_ms`; but as long as those who have them get anywhere,
+ * it is not the server that keeps it waiting.
  */
 static int may_wait(struct pool *p, const struct store_call *call,
-		    uint64_t since_ms)
+		    uint64_t since_ms, uint64_t left_ms)
 {
 	uint64_t moved = atomic_load(&p->moved_ms);
-	uint64_t limit = call->deadline != NULL ? call->deadline->limit_ms : 0;
 
 	if (store_cancelled(call))
 		return store_fail(call, -EINTR, "%s: interrupted",
 				  p->conf.name);
 	if (moved < since_ms)
 		moved = since_ms;
-	if (limit == 0 || clock_ms() - moved < limit)
+	if (clock_ms() - moved < left_ms)
 		return 0;
 	return store_again(call, ETIMEDOUT,
 			   "%s: all %u connections wait for an answer",
@@ -84,6 +84,7 @@ static int is_empty(const struct pool *p)
 
 int pool_get(struct pool *p, const struct store_call *call, void **out)
 {
+	uint64_t left = deadline_left_ms(call->deadline);
 	uint64_t start = clock_ms();
 	uint64_t moved;
 	int rc = 0;
@@ -92,7 +93,7 @@ int pool_get(struct pool *p, const struct store_call *call, void **out)
 	while (is_empty(p)) {
 		/* Unlocked, as `cancel` is the caller's own code. */
 		pthread_mutex_unlock(&p->mutex);
-		rc = may_wait(p, call, start);
+		rc = may_wait(p, call, start, left);
 		if (rc != 0)
 			return rc;
 		pthread_mutex_lock(&p->mutex);

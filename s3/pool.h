@@ -24,14 +24,14 @@ void pool_free(struct pool *p); /* with all given back; NULL-safe */
  * One that is free, the last one used if several are, as it is warm; else one
  * more, or the first that is given back.  As long as bytes move on those in use,
  * waiting is none of the caller's time.
- * 0; -EINTR: cancelled; -EAGAIN: none moved for as long as the call may wait;
+ * 0; -EINTR: cancelled; -EAGAIN: none moved for as long as the call had left;
  * -ENOMEM.
  */
 MUST_CHECK int pool_get(struct pool *p, const struct store_call *call,
 			void **out);
 void pool_put(struct pool *p, void *connection);
 
-/* A byte has moved on one of them. */
+/* A byte of a body has moved on one of them, or an exchange is over. */
 void pool_moved(struct pool *p);
 
 #endif

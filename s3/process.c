@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ static void machine_name(char out[33])
 	hex_encode(out, sum, 16);
 }
 
-/* When the process began; 0 if there is none of that number. */
+/* When the process began; 0 if that cannot be seen. */
 static uint64_t start_of(uint64_t pid)
 {
 	char path[64], text[1024];
@@ -137,6 +139,7 @@ int process_read(struct process *out, const char *text)
 int process_has_ended(const struct process *p)
 {
 	struct process me;
+	uint64_t start;
 
 	process_self(&me);
 	/*
@@ -144,10 +147,14 @@ int process_has_ended(const struct process *p)
 	 * what it has drawn as it booted.
 	 */
 	if (p->machine[0] == '\0' || p->boot[0] == '\0' || p->pid_space == 0 ||
-	    p->pid == 0 || p->start == 0 ||
+	    p->pid == 0 || p->pid > INT_MAX || p->start == 0 ||
 	    strcmp(p->machine, me.machine) != 0 ||
 	    strcmp(p->boot, me.boot) != 0 || p->pid_space != me.pid_space ||
 	    me.start == 0)
 		return 0;
-	return start_of(p->pid) != p->start;
+	start = start_of(p->pid);
+	if (start != 0)
+		return start != p->start;
+	/* Other users' may be hidden: see hidepid in proc(5). */
+	return kill((pid_t)p->pid, 0) != 0 && errno == ESRCH;
 }

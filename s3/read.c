@@ -131,6 +131,12 @@ static int headers_check(struct download *d, const struct http_answer *http)
 					  (unsigned long long)d->total);
 	} else if (http->status != 200 || d->off != 0 ||
 		   length_parse(&d->total, http) != 0 || d->total != d->len) {
+		/* Without an ETag it is no object, but an error in disguise. */
+		if (http_header(http, "etag") == NULL)
+			return store_again(d->call, EIO,
+					   "GET of \"%.80s\" at %.80s: an "
+					   "answer without an object",
+					   d->key, d->s->name);
 		return store_fail(d->call, -EIO,
 				  "GET of \"%.80s\" at %.80s: the server does "
 				  "not keep to the range (HTTP %d)",

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "crypto/clock.h"
 #include "s3/client_private.h"
 #include "s3/credentials.h"
 #include "s3/date.h"
@@ -18,6 +19,7 @@
 #define PAIRS_ALL    (S3_PAIRS_MAX + META_PAIRS + 6)
 #define LEARN_MAX    4 /* region, clock, keys, and the request itself */
 #define SKEW_SUSPECT 600 /* s; servers refuse from 900 */
+#define STALE_MS     300000 /* a signature that waited so long to be sent */
 
 void s3_query(struct s3_request *req, const char *name, const char *value)
 {
@@ -54,6 +56,8 @@ struct attempt {
 	char date[SIGV4_DATE_MAX];
 	struct s3_keys keys;
 	int is_signed;
+	long skew_s; /* as it was taken for when it was signed, */
+	uint64_t signed_ms; /* which was then */
 	struct bytes host, path, query, url;
 	struct bytes meta; /* names and values, each with its NUL */
 	struct bytes authorization;
@@ -186,7 +190,7 @@ static int add_meta(struct attempt *a)
 }
 
 /* All headers, of which all are signed, and the signature over them. */
-static int make_headers(struct attempt *a, long skew_s)
+static int make_headers(struct attempt *a)
 {
 	const struct s3_request *req = a->req;
 	const char *sha =
@@ -213,7 +217,8 @@ static int make_headers(struct attempt *a, long skew_s)
 		rc = add_header(a, "x-amz-request-payer", "requester");
 	if (rc != 0 || !a->is_signed)
 		return rc;
-	rc = sigv4_date(a->date, time(NULL) + skew_s);
+	a->signed_ms = clock_ms();
+	rc = sigv4_date(a->date, time(NULL) + a->skew_s);
 	if (rc == 0)
 		rc = add_header(a, "x-amz-date", a->date);
 	if (rc == 0)
@@ -321,22 +326,22 @@ static int learn_clock(struct attempt *a, const struct http_answer *http)
 	struct timespec ts;
 	struct s3 *s = a->s;
 	long skew;
-	int learned;
 
 	if (http->status != 403 || date == NULL || date_http(&ts, date) != 0)
 		return 0;
 	if (a->body.len > 0 &&
 	    result_error(&error, a->body.data, a->body.len) != 0)
 		return 0;
+	if (strcmp(error.code, "RequestTimeTooSkewed") != 0 && a->body.len > 0)
+		return 0;
 	skew = (long)(ts.tv_sec - time(NULL));
+	/* By what this one was signed with: another may have learned it. */
+	if (labs(skew - a->skew_s) <= SKEW_SUSPECT)
+		return a->is_signed && clock_ms() - a->signed_ms > STALE_MS;
 	pthread_mutex_lock(&s->mutex);
-	learned = strcmp(error.code, "RequestTimeTooSkewed") == 0 ||
-		  a->body.len == 0;
-	learned = learned && labs(skew - s->skew_s) > SKEW_SUSPECT;
-	if (learned)
-		s->skew_s = skew;
+	s->skew_s = skew;
 	pthread_mutex_unlock(&s->mutex);
-	return learned;
+	return 1;
 }
 
 /* Did it refuse keys that have been replaced meanwhile, or can be? */
@@ -361,7 +366,6 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 {
 	struct http_answer http;
 	struct attempt *a;
-	long skew_s;
 	int rc;
 
 	*again = 0;
@@ -373,7 +377,7 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 	a->call = call;
 	pthread_mutex_lock(&s->mutex);
 	memcpy(a->region, s->region, sizeof(a->region));
-	skew_s = s->skew_s;
+	a->skew_s = s->skew_s;
 	pthread_mutex_unlock(&s->mutex);
 	if (req->key != NULL && !is_utf8(req->key)) {
 		rc = store_fail(call, -EILSEQ,
@@ -387,7 +391,7 @@ static int attempt(struct s3 *s, const struct s3_request *req,
 		goto free_attempt;
 	rc = make_url(a);
 	if (rc == 0)
-		rc = make_headers(a, skew_s);
+		rc = make_headers(a);
 	if (rc != 0) {
 		(void)store_fail(call, rc, "cannot sign a request: %s",
 				 store_strerror(rc));

@@ -87,6 +87,11 @@ static int tries_spent(const struct tries *t)
 	return -cause;
 }
 
+static int is_condition(int rc)
+{
+	return rc == -ESTALE || rc == -EEXIST;
+}
+
 /*
  * Is there to be another try after `rc`?  Waits if so.  If not, `*rc` is what
  * the caller gets.
@@ -98,6 +103,10 @@ static int tries_again(struct tries *t, int *rc)
 
 	if (*rc != -EAGAIN) {
 		if (*rc == -EINTR)
+			return 0;
+		/* Nothing that the server has said. */
+		if (*rc != 0 && *rc != -ENOENT && !is_condition(*rc) &&
+		    t->error.http_status == 0)
 			return 0;
 		/* An answer, whatever it is. */
 		retry_budget_success(r->budget);
@@ -246,11 +255,6 @@ static int retry_get(struct store *s, const char *key, uint64_t off,
 	return tries_end(&t, rc);
 }
 
-static int is_condition(int rc)
-{
-	return rc == -ESTALE || rc == -EEXIST;
-}
-
 static int retry_put(struct store *s, const char *key,
 		     const struct store_source *src,
 		     const struct store_head *head,
@@ -267,7 +271,8 @@ static int retry_put(struct store *s, const char *key,
 	/* The one that stands in the way may be our own earlier try. */
 	if (t.lost && is_condition(rc) &&
 	    outcome_is_ours(t.r->below, key, src->len,
-			    head != NULL ? head->meta : NULL, &t.call, out))
+			    head != NULL ? head->meta : NULL, src, &t.call,
+			    out))
 		rc = 0;
 	return tries_end(&t, rc);
 }
@@ -285,7 +290,7 @@ static int copy_is_done(struct tries *t, const char *from, const char *to,
 	if (below->ops->head(below, from, &plain, &source) != 0)
 		return 0;
 	return outcome_is_ours(below, to, source.len,
-			       head != NULL ? head->meta : &source.meta,
+			       head != NULL ? head->meta : &source.meta, NULL,
 			       &t->call, out);
 }
 

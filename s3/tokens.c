@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "crypto/clock.h"
-#include "s3/deadline.h"
 
 int tokens_init(struct tokens *t, double per_s, double most, double held)
 {

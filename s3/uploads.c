@@ -19,7 +19,7 @@
 #define FIRST_LINE "deltaglider uploads 1\n"
 #define NOTE_MAX   ((size_t)1 << 20)
 #define ALIVE_MS   60000 /* between two notes of the same */
-#define ABORT_MS   5000 /* the most that clearing up may take each */
+#define NOTE_MS    5000 /* the most that a note may take */
 
 struct noted {
 	struct noted *next;
@@ -31,11 +31,13 @@ struct uploads {
 	struct s3 *s;
 	char *prefix;
 	char name[33];
-	pthread_mutex_t
-		writing; /* one note at a time, so that the last counts */
-	pthread_mutex_t mutex; /* all below; after `writing` */
+	pthread_mutex_t mutex; /* all below */
 	struct noted *first;
 	uint64_t written_ms;
+	pthread_cond_t over; /* a note has been written */
+	int is_writing; /* one at a time, so that the last counts */
+	unsigned waiting; /* for one */
+	uint64_t changes, noted; /* so far, and how many the note has */
 };
 
 int uploads_new(struct uploads **out, struct s3 *s, const char *prefix)
@@ -56,7 +58,7 @@ int uploads_new(struct uploads **out, struct s3 *s, const char *prefix)
 	hex_encode(n->name, random, sizeof(random));
 	if (pthread_mutex_init(&n->mutex, NULL) != 0)
 		goto free_prefix;
-	if (pthread_mutex_init(&n->writing, NULL) != 0)
+	if (clock_cond_init(&n->over) != 0)
 		goto destroy_mutex;
 	*out = n;
 	return 0;
@@ -80,7 +82,7 @@ void uploads_free(struct uploads *n)
 		free(e->line);
 		free(e);
 	}
-	pthread_mutex_destroy(&n->writing);
+	pthread_cond_destroy(&n->over);
 	pthread_mutex_destroy(&n->mutex);
 	free(n->prefix);
 	free(n);
@@ -115,8 +117,7 @@ static int note_read(void *arg, void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-/* Best effort: the files are what matters. */
-static void note_write(struct uploads *n)
+static void note_write_once(struct uploads *n)
 {
 	struct bytes text = BYTES_INIT;
 	struct store_source src = { 0, note_read, &text };
@@ -129,16 +130,54 @@ static void note_write(struct uploads *n)
 	if (snprintf(key, sizeof(key), "%s%s", n->prefix, n->name) >=
 	    (int)sizeof(key))
 		return;
-	pthread_mutex_lock(&n->writing);
-	deadline_init(&deadline, ABORT_MS, NULL);
+	deadline_init(&deadline, NOTE_MS, NULL);
 	rc = note_make(n, &text);
 	src.len = text.len;
 	if (rc == 0 && text.len == 0)
 		(void)s3_remove(&n->s->store, key, &call);
 	else if (rc == 0)
 		(void)s3_put(&n->s->store, key, &src, &head, &call, NULL);
-	pthread_mutex_unlock(&n->writing);
 	bytes_clear(&text);
+}
+
+/* Locked, and unlocked meanwhile: until nothing is missing, or others wait. */
+static void write_locked(struct uploads *n)
+{
+	uint64_t changes;
+
+	n->is_writing = 1;
+	do {
+		changes = n->changes;
+		pthread_mutex_unlock(&n->mutex);
+		note_write_once(n);
+		pthread_mutex_lock(&n->mutex);
+		n->noted = changes;
+		pthread_cond_broadcast(&n->over);
+	} while (n->noted < n->changes && n->waiting == 0);
+	n->is_writing = 0;
+}
+
+/*
+ * Note what has changed.  Best effort: the files are what matters, and whoever
+ * has waited long enough for the note of another goes on.
+ */
+static void note_write(struct uploads *n)
+{
+	uint64_t start = clock_ms();
+	uint64_t mine;
+
+	pthread_mutex_lock(&n->mutex);
+	mine = ++n->changes;
+	while (n->noted < mine && clock_ms() - start < NOTE_MS) {
+		if (!n->is_writing) {
+			write_locked(n);
+			continue;
+		}
+		n->waiting++;
+		clock_cond_wait(&n->over, &n->mutex, NOTE_MS);
+		n->waiting--;
+	}
+	pthread_mutex_unlock(&n->mutex);
 }
 
 static char *line_make(const struct upload *u)

@@ -26,15 +26,10 @@ static int put_check(struct s3 *s, const struct s3_request *req,
 
 	if (rc != 0 || caps.checks_sha256 || !s3_is_probed(s))
 		return rc;
-	if (s3_is_damaged(sent, st->etag)) {
-		(void)store_fail(call, -EIO,
-				 "\"%.80s\" was damaged on its way to %.80s",
-				 req->key, s->name);
-		/* So that whoever tries again replaces just that. */
-		if (call->error != NULL)
-			memcpy(call->error->etag, st->etag, sizeof(st->etag));
-		return -EIO;
-	}
+	if (s3_is_damaged(sent, st->etag))
+		return s3_damaged(call, st->etag,
+				  "\"%.80s\" was damaged on its way to %.80s",
+				  req->key, s->name);
 	return sent->md5[0] != '\0'
 		       ? 0
 		       : s3_stored_check(s, req->key, req->body_len, st->etag,
@@ -254,6 +249,8 @@ static int copy_once(struct s3 *s, const char *from, const char *to,
 		s3_header(&req, "x-amz-metadata-directive", "REPLACE");
 		s3_describe(&req, head);
 	}
+	/* Sent twice unnoticed, it would fail on its own success. */
+	req.once = call->if_absent;
 	s3_object_headers(s, &req, S3_CREATES | S3_COPIES);
 	rc = copy_guard(s, from, to, call, match.guard, absent.guard);
 	if (rc == 0)

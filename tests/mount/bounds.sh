@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The cache keeps its bounds, whatever comes: sampled from outside while it runs.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

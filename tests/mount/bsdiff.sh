@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # codec=bsdiff: Debian's bspatch restores what is stored, and what Debian's
 # bsdiff makes is read.  Nothing of ours takes part in either.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The cache: bounded, cleared at any time, gone when the mount is.
 # With DG_TEST_LONG=1 the crowd goes on for ten minutes.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

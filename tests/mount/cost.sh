@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What tools cost in requests, as .dg/stats counts them at the wire.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One directory with many files: requests and memory for each, on a mount that
 # has not seen it.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

@@ -135,13 +135,13 @@ static int no_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 
 int cacheuse_get(struct cacheuse *u, struct known *k, struct ref **out)
 {
-	return refs_get(u->refs, k->digest, k->len, known_fetch, k, out);
+	return refs_get(u->refs, k->digest, k->len, known_fetch, k, NULL, out);
 }
 
 static int see(struct cacheuse *u, struct known *k, refs_fetch_fn *fetch)
 {
 	struct ref *ref;
-	int err = refs_get(u->refs, k->digest, k->len, fetch, k, &ref);
+	int err = refs_get(u->refs, k->digest, k->len, fetch, k, NULL, &ref);
 
 	if (err)
 		return err;

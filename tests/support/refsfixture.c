@@ -183,14 +183,14 @@ struct ref *get_ref(struct fixture *x, struct source *s)
 	struct ref *ref;
 
 	assert_int_equal(
-		refs_get(x->refs, s->digest, s->len, source_fetch, s, &ref), 0);
+		refs_get(x->refs, s->digest, s->len, source_fetch, s, NULL, &ref), 0);
 	return ref;
 }
 
 int get_cached(struct fixture *x, struct source *s)
 {
 	struct ref *ref;
-	int err = refs_get(x->refs, s->digest, s->len, no_fetch, NULL, &ref);
+	int err = refs_get(x->refs, s->digest, s->len, no_fetch, NULL, NULL, &ref);
 
 	if (!err)
 		ref_put(ref);

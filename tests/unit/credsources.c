@@ -492,11 +492,9 @@ static void process_hangs(void **state)
 	assert_int_equal(s3_credentials_new(&c, &conf, NULL), 0);
 	assert_int_equal(s3_credentials_get(c, &call, &keys), -EINTR);
 	has(error.text, "interrupted");
-	assert_true(real_ms() - start < 10000);
-	/* Nobody else has to hear of it. */
-	program("echo '{\"Version\":1," KEYS "}'");
-	assert_int_equal(s3_credentials_get(c, NULL, &keys), 0);
+	/* It goes on for others, but not when there are none any more. */
 	s3_credentials_free(c);
+	assert_true(real_ms() - start < 10000);
 }
 
 static void order(void **state)

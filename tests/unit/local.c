@@ -123,10 +123,10 @@ static void opens(void **state)
 	struct store *t;
 
 	(void)state;
-	assert_int_equal(local_new(&s, path_of("no/such"), &error), -ENOENT);
+	assert_int_equal(local_new(&s, path_of("no/such"), 5, &error), -ENOENT);
 	assert_non_null(strstr(error.text, "no/such"));
-	assert_int_equal(local_new(&s, path_of("new"), &error), 0);
-	assert_int_equal(local_new(&t, path_of("new"), &error), 0);
+	assert_int_equal(local_new(&s, path_of("new"), 5, &error), 0);
+	assert_int_equal(local_new(&t, path_of("new"), 5, &error), 0);
 	assert_int_equal(s->ops->check(s, NULL), 0);
 	t->ops->free(t);
 	s->ops->free(s);
@@ -134,14 +134,15 @@ static void opens(void **state)
 	/* Somebody else's directory stays as it is. */
 	assert_int_equal(mkdir(path_of("home"), 0700), 0);
 	touch(path_of("home/file"), "x");
-	assert_int_equal(local_new(&s, path_of("home"), &error), -ENOTEMPTY);
+	assert_int_equal(local_new(&s, path_of("home"), 5, &error), -ENOTEMPTY);
 	assert_non_null(strstr(error.text, "home"));
 	assert_int_equal(access(path_of("home/.lock"), F_OK), -1);
 	assert_int_equal(access(path_of("home/.tmp"), F_OK), -1);
 
-	assert_int_equal(local_new(&s, path_of("home/file"), &error), -ENOTDIR);
+	assert_int_equal(local_new(&s, path_of("home/file"), 5, &error),
+			 -ENOTDIR);
 	touch(path_of("new/.deltaglider-store"), "format 9\n");
-	assert_int_equal(local_new(&s, path_of("new"), &error), -ENOTSUP);
+	assert_int_equal(local_new(&s, path_of("new"), 5, &error), -ENOTSUP);
 }
 
 static int count_entry(void *arg, const char *key, const struct store_stat *st,
@@ -191,7 +192,7 @@ static void aliens(void **state)
 	struct store *s;
 
 	(void)state;
-	assert_int_equal(local_new(&s, path_of("aliens"), NULL), 0);
+	assert_int_equal(local_new(&s, path_of("aliens"), 5, NULL), 0);
 	assert_int_equal(put(s, "d/good", "x", NULL), 0);
 	assert_int_equal(put(s, "flipped", "x", NULL), 0);
 	assert_int_equal(put(s, "cut", "xyz", NULL), 0);
@@ -233,7 +234,7 @@ static void parents(void **state)
 	struct store *s;
 
 	(void)state;
-	assert_int_equal(local_new(&s, path_of("parents"), NULL), 0);
+	assert_int_equal(local_new(&s, path_of("parents"), 5, NULL), 0);
 	assert_int_equal(put(s, "a/b/c/d", "x", NULL), 0);
 	assert_int_equal(put(s, "a/e", "x", NULL), 0);
 	assert_int_equal(s->ops->remove(s, "a/b/c/d", NULL), 0);
@@ -252,14 +253,14 @@ static void sweeps(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(local_new(&s, path_of("sweeps"), NULL), 0);
+	assert_int_equal(local_new(&s, path_of("sweeps"), 5, NULL), 0);
 	s->ops->free(s);
 	touch(path_of("sweeps/.tmp/dead"), "x");
 	touch(path_of("sweeps/.tmp/alive"), "x");
 	fd = open(path_of("sweeps/.tmp/alive"), O_RDWR);
 	assert_true(fd >= 0);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
-	assert_int_equal(local_new(&s, path_of("sweeps"), NULL), 0);
+	assert_int_equal(local_new(&s, path_of("sweeps"), 5, NULL), 0);
 	s->ops->free(s);
 	assert_int_equal(access(path_of("sweeps/.tmp/dead"), F_OK), -1);
 	assert_int_equal(access(path_of("sweeps/.tmp/alive"), F_OK), 0);
@@ -278,16 +279,24 @@ static void lock_is_cancellable(void **state)
 {
 	int left = 5;
 	struct store_call call = { .cancel = soon, .cancel_arg = &left };
-	struct store *s;
+	struct store_error error;
+	const struct store_call told = { .error = &error };
+	struct store *s, *other;
 	int fd;
 
 	(void)state;
-	assert_int_equal(local_new(&s, path_of("locked"), NULL), 0);
+	assert_int_equal(local_new(&s, path_of("locked"), 1, NULL), 0);
 	fd = open(path_of("locked/.lock"), O_RDWR);
 	assert_true(fd >= 0);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_int_equal(put(s, "k", "x", &call), -EINTR);
 	assert_int_equal(s->ops->remove(s, "k", &call), -EINTR);
+	/* Nor does it keep us for ever. */
+	assert_int_equal(put(s, "k", "x", &told), -ETIMEDOUT);
+	assert_non_null(strstr(error.text, "/.lock: locked by another"));
+	assert_int_equal(local_new(&other, path_of("locked"), 1, &error),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(error.text, "/.lock: locked by another"));
 	close(fd);
 	assert_int_equal(put(s, "k", "x", NULL), 0);
 	s->ops->free(s);
@@ -310,7 +319,7 @@ static void processes(void **state)
 		assert_true(pids[i] >= 0);
 		if (pids[i] > 0)
 			continue;
-		if (local_new(&s, path_of("many"), NULL) != 0)
+		if (local_new(&s, path_of("many"), 5, NULL) != 0)
 			_exit(100);
 		for (n = 0; n < 50; n++) {
 			char key[64];
@@ -352,7 +361,7 @@ int main(void)
 	if (mkdtemp(base) == NULL)
 		return 1;
 	failed = cmocka_run_group_tests_name("local", tests, NULL, NULL);
-	if (local_new(&s, path_of("contract"), NULL) != 0)
+	if (local_new(&s, path_of("contract"), 5, NULL) != 0)
 		return 1;
 	failed += store_contract_run("local: contract", s, "", 9 << 20);
 	failed += store_contract_run("local: contract, deeper", s, "p/q/",

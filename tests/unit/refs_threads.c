@@ -60,7 +60,7 @@ static void *get_same(void *arg)
 
 	pthread_barrier_wait(w->barrier);
 	w->err = refs_get(w->x->refs, w->sources->digest, w->sources->len,
-			  source_fetch, w->sources, &ref);
+			  source_fetch, w->sources, NULL, &ref);
 	if (w->err)
 		return NULL;
 	w->err = ref_index(ref, &ix);
@@ -120,7 +120,7 @@ static void *get_failing(void *arg)
 	struct ref *ref;
 
 	w->err = refs_get(w->x->refs, w->sources->digest, w->sources->len,
-			  source_fetch, w->sources, &ref);
+			  source_fetch, w->sources, NULL, &ref);
 	return NULL;
 }
 
@@ -174,7 +174,7 @@ static void *hammer(void *arg)
 
 		if (next(&w->seed) % 40 == 0)
 			w->bad += refs_clear(w->x->refs) != 0;
-		if (refs_get(w->x->refs, s->digest, s->len, source_fetch, s,
+		if (refs_get(w->x->refs, s->digest, s->len, source_fetch, s, NULL,
 			     &ref)) {
 			w->bad++;
 			continue;

@@ -124,6 +124,77 @@ static void a_length_is_looked_at_where_nothing_else_is(void **state)
 	f.flag = 1;
 	assert_int_equal(fixture_put(&f, "bytes", NULL, NULL), -EIO);
 	assert_non_null(strstr(f.error.text, "4 bytes"));
+	/* So that the next try replaces it. */
+	assert_string_equal(f.error.etag, "e");
+	fixture_end(&f);
+}
+
+/* The first PUT's answer is lost; what is there is ours, by all but its MD5. */
+static void loses_an_answer(void *arg, const struct scripted_request *req,
+			    struct scripted_reply *r)
+{
+	static const char headers[] =
+		"ETag: \"%s\"\r\nx-amz-meta-dg-tool: t\r\n";
+	static const char good[] = "4b3a6218bb3e3a7303e8a171a60fcf92";
+	static const char bad[] = "4b3a6218bb3e3a7303e8a171a60fcf93";
+	struct fixture *f = arg;
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), headers, f->flag ? bad : good);
+	if (strcmp(req->method, "HEAD") == 0)
+		fixture_answer(r, 200, text, "bytes");
+	else if (f->step++ == 0)
+		fixture_answer(r, 500, "", ERROR_XML("InternalError"));
+	else
+		fixture_answer(r, 412, "", ERROR_XML("PreconditionFailed"));
+}
+
+static void a_lost_answer_is_believed_by_the_md5(void **state)
+{
+	struct store_caps caps = STORE_CAPS_ALL;
+	struct meta meta = { .len = 0 };
+	const struct store_head head = { .meta = &meta };
+	struct fixture f;
+
+	(void)state;
+	caps.checks_sha256 = 0;
+	caps.etag_md5 = 1;
+	begin(&f, loses_an_answer, &caps);
+	assert_int_equal(meta_set(&meta, "dg-tool", "t"), 0);
+	f.call.if_absent = 1;
+	assert_int_equal(fixture_put(&f, "bytes", &head, NULL), 0);
+	f.step = 0;
+	f.flag = 1;
+	assert_int_equal(fixture_put(&f, "bytes", &head, NULL), -EEXIST);
+	fixture_end(&f);
+}
+
+/* A 200 that is an error, and then the object. */
+static void errs_before_the_object(void *arg,
+				   const struct scripted_request *req,
+				   struct scripted_reply *r)
+{
+	struct fixture *f = arg;
+
+	(void)req;
+	if (f->step++ == 0)
+		fixture_answer(r, 200, "", ERROR_XML("SlowDown"));
+	else
+		fixture_answer(r, 200, "ETag: \"e\"\r\n", "bytes");
+}
+
+static void an_error_is_no_object(void **state)
+{
+	static const struct store_caps caps = STORE_CAPS_ALL;
+	struct fixture_text t = { .len = 0 };
+	struct fixture f;
+
+	(void)state;
+	begin(&f, errs_before_the_object, &caps);
+	assert_int_equal(fixture_get(&f, 0, 5, &t), 0);
+	assert_int_equal(t.len, 5);
+	assert_memory_equal(t.data, "bytes", 5);
+	assert_int_equal(f.step, 2);
 	fixture_end(&f);
 }
 
@@ -170,6 +241,56 @@ static void version_1_will_do(void **state)
 	assert_int_equal(n, 3);
 	assert_int_equal(f.step, 3);
 	assert_null(strstr(f.seen[3], "list-type"));
+	fixture_end(&f);
+}
+
+/* What was not asked for would be taken for a name below the prefix. */
+static void lists_others(void *arg, const struct scripted_request *req,
+			 struct scripted_reply *r)
+{
+	static const char *const bodies[] = {
+		ENTRY("a"),
+		ENTRY("long/di"),
+		ENTRY("long/dirx/a"),
+		"<CommonPrefixes><Prefix>long/</Prefix></CommonPrefixes>",
+		"<CommonPrefixes><Prefix>long/dir/</Prefix></CommonPrefixes>",
+		"<CommonPrefixes><Prefix>long/dir/a</Prefix></CommonPrefixes>",
+		"<CommonPrefixes><Prefix>long/dir/a/</Prefix></CommonPrefixes>",
+	};
+	struct fixture *f = arg;
+	char body[512];
+
+	(void)req;
+	(void)snprintf(body, sizeof(body),
+		       "<ListBucketResult><IsTruncated>false</IsTruncated>%s"
+		       "</ListBucketResult>",
+		       bodies[f->step]);
+	fixture_answer(r, 200, "", body);
+}
+
+static void what_was_not_asked_for_is_refused(void **state)
+{
+	struct store_list what = { .prefix = "long/dir/", .shallow = 1 };
+	struct fixture f;
+	int n = 0;
+
+	(void)state;
+	fixture_begin(&f, lists_others);
+	for (f.step = 0; f.step < 6; f.step++) {
+		assert_int_equal(f.store->ops->list(f.store, &what, &f.call,
+						    fixture_count_entry, &n),
+				 -EIO);
+		assert_non_null(strstr(f.error.text, "not asked for"));
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(f.store->ops->list(f.store, &what, &f.call,
+					    fixture_count_entry, &n),
+			 0);
+	what.shallow = 0;
+	assert_int_equal(f.store->ops->list(f.store, &what, &f.call,
+					    fixture_count_entry, &n),
+			 -EIO);
+	assert_int_equal(n, 1);
 	fixture_end(&f);
 }
 
@@ -324,7 +445,10 @@ int main(void)
 		cmocka_unit_test(an_error_in_a_200_is_one),
 		cmocka_unit_test(a_damaged_upload_is_no_success),
 		cmocka_unit_test(a_length_is_looked_at_where_nothing_else_is),
+		cmocka_unit_test(a_lost_answer_is_believed_by_the_md5),
+		cmocka_unit_test(an_error_is_no_object),
 		cmocka_unit_test(version_1_will_do),
+		cmocka_unit_test(what_was_not_asked_for_is_refused),
 		cmocka_unit_test(asks_for_what_it_is_told),
 		cmocka_unit_test(knows_stores_by_name),
 		cmocka_unit_test(knows_who_has_ended),

@@ -199,6 +199,64 @@ static void the_loser_of_a_race_is_told(void **state)
 	assert_true(s.conflicts > 0);
 }
 
+static void copy_theirs(struct fault *f)
+{
+	assert_int_equal(f->x->store->ops->copy(f->x->store, f->data, f->key,
+						NULL, &(struct store_call){ 0 },
+						NULL),
+			 0);
+}
+
+static void make_dir(struct fixture *x, const char *name)
+{
+	struct inode *i;
+
+	assert_int_equal(volume_mkdir(x->v, &somebody, volume_root(x->v), name,
+				      0755, &i),
+			 0);
+	inode_forget(x->v, i, 1);
+}
+
+/* The same bytes, by another at the same moment, in another form. */
+static void the_same_by_another_is_no_conflict(void **state)
+{
+	static const struct {
+		const char *old, *ours, *theirs, *storage; /* of theirs */
+	} rounds[] = { { "a/old", "a/new", "b/new", "plain" },
+		       { "d/old", "c/new", "d/new", "delta" } };
+	static const char *const dirs[] = { "a", "b", "c", "d" };
+	uint8_t *data = noise(5, LEN), *like = noise(5, LEN);
+	struct fixture *x = *state;
+
+	like[LEN / 2] ^= 1;
+	for (size_t k = 0; k < 4; k++)
+		make_dir(x, dirs[k]);
+	for (size_t k = 0; k < 2; k++) {
+		const char *ours = rounds[k].ours;
+		struct fault f = { .x = x,
+				   .op = MEMSTORE_PUT,
+				   .key = ours,
+				   .times = 1,
+				   .act = copy_theirs,
+				   .data = rounds[k].theirs };
+
+		assert_int_equal(put(x, rounds[k].old, data, LEN), 0);
+		assert_int_equal(put(x, rounds[k].theirs, like, LEN), 0);
+		expect_storage(x, rounds[k].theirs, rounds[k].storage);
+		memstore_on_op(x->store, strike, &f);
+		assert_int_equal(put(x, ours, like, LEN), 0);
+		assert_int_equal(f.times, 0);
+		/* Not by what ours would have been. */
+		expect(x, ours, like, LEN);
+		expect_storage(x, ours, rounds[k].storage);
+		memstore_on_op(x->store, NULL, NULL);
+		fixture_mount(x);
+		expect(x, ours, like, LEN);
+	}
+	free(data);
+	free(like);
+}
+
 static void exclusive_creation_is_decided_at_close(void **state)
 {
 	struct fixture *x = *state;
@@ -549,6 +607,7 @@ int main(void)
 		TEST(a_damaged_store_is_replaced),
 		TEST(a_lost_answer_is_no_conflict),
 		TEST(the_loser_of_a_race_is_told),
+		TEST(the_same_by_another_is_no_conflict),
 		TEST(exclusive_creation_is_decided_at_close),
 		TEST(a_replaced_file_is_stale_to_its_reader),
 		TEST(a_reader_follows_a_change_of_form),
