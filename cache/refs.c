@@ -120,19 +120,19 @@ static void entry_put(struct refs *r, struct entry *e)
  * With the lock, dropped meanwhile: hold an entry that is there, and wait until
  * it is READY, or -EINTR.
  */
-static int entry_join(struct refs *r, struct entry *e, refs_cancel_fn *cancel,
-		      void *cancel_arg)
+static int entry_join(struct refs *r, struct entry *e,
+		      const struct refs_source *src)
 {
 	int err = 0;
 
 	e->holders++;
 	while (!err && e->state == FETCHING) {
 		clock_cond_wait(&r->change, &r->lock, LOOK_MS);
-		if (!cancel || e->state != FETCHING)
+		if (!src->cancel || e->state != FETCHING)
 			continue;
 		/* Unlocked, as it is the caller's own code. */
 		(void)pthread_mutex_unlock(&r->lock);
-		err = cancel(cancel_arg) ? -EINTR : 0;
+		err = src->cancel(src->arg) ? -EINTR : 0;
 		(void)pthread_mutex_lock(&r->lock);
 	}
 	if (!err && e->state == FAILED)
@@ -195,8 +195,7 @@ static int entry_fetch(struct refs *r, struct entry *e, refs_fetch_fn *fetch,
 }
 
 int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
-	     refs_fetch_fn *fetch, void *fetch_arg, refs_cancel_fn *cancel,
-	     struct ref **out)
+	     const struct refs_source *src, struct ref **out)
 {
 	struct ref *ref;
 	struct entry *e;
@@ -210,11 +209,11 @@ int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN], uint64_t len,
 	(void)pthread_mutex_lock(&r->lock);
 	e = find(r, digest, len);
 	if (e) {
-		err = entry_join(r, e, cancel, fetch_arg);
+		err = entry_join(r, e, src);
 	} else {
 		e = entry_new(r, digest, len);
 		if (e)
-			err = entry_fetch(r, e, fetch, fetch_arg);
+			err = entry_fetch(r, e, src->fetch, src->arg);
 	}
 	(void)pthread_mutex_unlock(&r->lock);
 	if (err) {

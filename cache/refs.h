@@ -41,8 +41,14 @@ typedef int refs_sink_fn(void *sink_arg, const void *data, size_t len);
  */
 typedef int refs_fetch_fn(void *arg, refs_sink_fn *sink, void *sink_arg);
 
-/* Asked now and then of who waits for the fetch of another: non-zero ends it. */
-typedef int refs_cancel_fn(void *fetch_arg);
+/* Where one comes from that is not cached. */
+struct refs_source {
+	refs_fetch_fn *fetch;
+	/* Asked of who waits for the fetch of another: non-zero ends that; or
+	   NULL. */
+	int (*cancel)(void *arg);
+	void *arg; /* of both */
+};
 
 struct refs_stats {
 	struct backend_stats backend;
@@ -58,19 +64,19 @@ void refs_close(struct refs *r); /* no reference may still be held; NULL-safe */
 
 /*
  * Hold the reference of `len` bytes with this digest, from the cache or
- * `fetch`.  What is fetched is checked against length and digest.  One that
+ * `src`.  What is fetched is checked against length and digest.  One that
  * does not fit the cache even when everything idle is evicted is used through
  * a nameless sealed file and not kept; where there is no room for that either
  * it is held in memory, sealed, if the texts' budget allows.  The caller gives
  * it back with ref_put().
  *
  * 0; -EBADMSG if the bytes do not match; -ENOSPC; -ENOMEM; -EIO; -EFBIG; or
- * what `fetch` returned; -EINTR: `cancel` (or NULL) has said so.  All who waited
+ * what src->fetch returned; -EINTR: src->cancel has said so.  All who waited
  * for one fetch to its end get the same.
  */
 MUST_CHECK int refs_get(struct refs *r, const uint8_t digest[DIGEST_LEN],
-			uint64_t len, refs_fetch_fn *fetch, void *fetch_arg,
-			refs_cancel_fn *cancel, struct ref **out);
+			uint64_t len, const struct refs_source *src,
+			struct ref **out);
 void ref_put(struct ref *ref); /* NULL-safe */
 
 const uint8_t *ref_digest(const struct ref *ref); /* DIGEST_LEN bytes */

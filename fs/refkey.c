@@ -75,8 +75,11 @@ int reference_from(struct volume *v, const struct store_call *call,
 	 * that is no reason for ours to fail.
 	 */
 	do
-		err = refs_get(v->conf.refs, r->digest, r->len, fetch_source,
-			       &s, is_cancelled, out);
+		err = refs_get(v->conf.refs, r->digest, r->len,
+			       &(struct refs_source){ .fetch = fetch_source,
+						      .cancel = is_cancelled,
+						      .arg = &s },
+			       out);
 	while (err == -EINTR && !is_cancelled(&s));
 	return err;
 }

@@ -55,20 +55,28 @@ static int complete_once(struct upload *u, const struct s3_request *req,
 	return rc;
 }
 
+/* Its parts were looked at one by one. */
+static struct outcome_sent sent_of(const struct upload *u)
+{
+	return (struct outcome_sent){
+		.len = u->len,
+		.meta = u->head != NULL ? u->head->meta : NULL,
+	};
+}
+
 /*
  * The ETag where Complete's answer had none: the object's, if what is there
  * is ours and not by now somebody else's; else it stays "".
  */
 static void etag_find(struct upload *u, struct store_stat *out)
 {
-	const struct meta *meta = u->head != NULL ? u->head->meta : NULL;
+	const struct outcome_sent sent = sent_of(u);
 	struct store_call plain = s3_unconditional(u->call);
 	struct store_stat st;
 
-	if (meta != NULL && meta->len > 0) {
+	if (sent.meta != NULL && sent.meta->len > 0) {
 		/* No is an answer as well. */
-		(void)outcome_is_ours(&u->s->store, u->key, u->len, meta, NULL,
-				      &plain, out);
+		(void)outcome_is_ours(&u->s->store, u->key, &sent, &plain, out);
 		return;
 	}
 	plain.error = NULL;
@@ -95,6 +103,7 @@ static int completed(struct upload *u, const char *etag,
 static int complete_again(struct upload *u, const struct s3_request *req,
 			  struct store_stat *out)
 {
+	const struct outcome_sent sent = sent_of(u);
 	struct store_call call = *u->call;
 	const struct store_error *error = call.error;
 	struct deadline deadline;
@@ -113,9 +122,7 @@ static int complete_again(struct upload *u, const struct s3_request *req,
 			break;
 	}
 	if (attempt > 1 && rc != -EAGAIN &&
-	    outcome_is_ours(&u->s->store, u->key, u->len,
-			    u->head != NULL ? u->head->meta : NULL, NULL,
-			    u->call, out))
+	    outcome_is_ours(&u->s->store, u->key, &sent, u->call, out))
 		return 0;
 	/* The upload is gone, which is not what -ENOENT says of a bucket. */
 	if (strcmp(error->code, "NoSuchUpload") == 0)

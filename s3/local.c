@@ -304,7 +304,8 @@ int local_new(struct store **out, const char *dir, unsigned timeout_s,
 		goto free_dir;
 	}
 	l->tree.limit_ms =
-		1000 * (timeout_s < OPEN_MAX_S ? timeout_s : OPEN_MAX_S);
+		1000 *
+		(uint64_t)(timeout_s < OPEN_MAX_S ? timeout_s : OPEN_MAX_S);
 	rc = local_tree_open(&l->tree, l->dir, error);
 	l->tree.limit_ms = (uint64_t)timeout_s * 1000;
 	if (rc != 0)

@@ -51,8 +51,8 @@ static int has_md5(const struct store_source *src, const char *etag,
 	return strcasecmp(hex, etag) == 0;
 }
 
-int outcome_is_ours(struct store *s, const char *key, uint64_t len,
-		    const struct meta *meta, const struct store_source *src,
+int outcome_is_ours(struct store *s, const char *key,
+		    const struct outcome_sent *sent,
 		    const struct store_call *call, struct store_stat *out)
 {
 	/* No conditions, and no line: the caller has one already. */
@@ -62,14 +62,14 @@ int outcome_is_ours(struct store *s, const char *key, uint64_t len,
 	struct store_caps caps;
 	struct store_stat st;
 
-	if (meta == NULL || meta->len == 0)
+	if (sent->meta == NULL || sent->meta->len == 0)
 		return 0;
-	if (s->ops->head(s, key, &plain, &st) != 0 || st.len != len ||
-	    meta_each(meta, is_same, &st.meta) != 0)
+	if (s->ops->head(s, key, &plain, &st) != 0 || st.len != sent->len ||
+	    meta_each(sent->meta, is_same, &st.meta) != 0)
 		return 0;
 	s->ops->caps(s, &caps);
-	if (src != NULL && st.etag_is_md5 && caps.etag_md5 &&
-	    !caps.checks_sha256 && !has_md5(src, st.etag, &plain))
+	if (sent->src != NULL && st.etag_is_md5 && caps.etag_md5 &&
+	    !caps.checks_sha256 && !has_md5(sent->src, st.etag, &plain))
 		return 0;
 	if (out != NULL) {
 		out->len = st.len;

@@ -260,6 +260,11 @@ static int retry_put(struct store *s, const char *key,
 		     const struct store_head *head,
 		     const struct store_call *call, struct store_stat *out)
 {
+	const struct outcome_sent sent = {
+		.len = src->len,
+		.meta = head != NULL ? head->meta : NULL,
+		.src = src,
+	};
 	struct tries t;
 	int rc;
 
@@ -270,9 +275,7 @@ static int retry_put(struct store *s, const char *key,
 	while (tries_again(&t, &rc));
 	/* The one that stands in the way may be our own earlier try. */
 	if (t.lost && is_condition(rc) &&
-	    outcome_is_ours(t.r->below, key, src->len,
-			    head != NULL ? head->meta : NULL, src, &t.call,
-			    out))
+	    outcome_is_ours(t.r->below, key, &sent, &t.call, out))
 		rc = 0;
 	return tries_end(&t, rc);
 }
@@ -286,12 +289,13 @@ static int copy_is_done(struct tries *t, const char *from, const char *to,
 				    .cancel_arg = t->call.cancel_arg,
 				    .deadline = t->call.deadline };
 	struct store_stat source;
+	struct outcome_sent sent = { 0 };
 
 	if (below->ops->head(below, from, &plain, &source) != 0)
 		return 0;
-	return outcome_is_ours(below, to, source.len,
-			       head != NULL ? head->meta : &source.meta, NULL,
-			       &t->call, out);
+	sent.len = source.len;
+	sent.meta = head != NULL ? head->meta : &source.meta;
+	return outcome_is_ours(below, to, &sent, &t->call, out);
 }
 
 static int retry_copy(struct store *s, const char *from, const char *to,

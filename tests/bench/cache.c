@@ -167,7 +167,9 @@ static int zeros_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 
 static int get(struct cache *c, struct zeros *z, struct ref **out)
 {
-	return refs_get(c->refs, z->digest, z->len, zeros_fetch, z, NULL, out);
+	return refs_get(c->refs, z->digest, z->len,
+			&(struct refs_source){ .fetch = zeros_fetch, .arg = z },
+			out);
 }
 
 static int hits(struct cache *c, const char *name)

@@ -135,13 +135,17 @@ static int no_fetch(void *arg, refs_sink_fn *sink, void *sink_arg)
 
 int cacheuse_get(struct cacheuse *u, struct known *k, struct ref **out)
 {
-	return refs_get(u->refs, k->digest, k->len, known_fetch, k, NULL, out);
+	return refs_get(u->refs, k->digest, k->len,
+			&(struct refs_source){ .fetch = known_fetch, .arg = k },
+			out);
 }
 
 static int see(struct cacheuse *u, struct known *k, refs_fetch_fn *fetch)
 {
 	struct ref *ref;
-	int err = refs_get(u->refs, k->digest, k->len, fetch, k, NULL, &ref);
+	int err = refs_get(u->refs, k->digest, k->len,
+			   &(struct refs_source){ .fetch = fetch, .arg = k },
+			   &ref);
 
 	if (err)
 		return err;

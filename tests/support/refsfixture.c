@@ -182,15 +182,19 @@ struct ref *get_ref(struct fixture *x, struct source *s)
 {
 	struct ref *ref;
 
-	assert_int_equal(
-		refs_get(x->refs, s->digest, s->len, source_fetch, s, NULL, &ref), 0);
+	assert_int_equal(refs_get(x->refs, s->digest, s->len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = s },
+				  &ref),
+			 0);
 	return ref;
 }
 
 int get_cached(struct fixture *x, struct source *s)
 {
 	struct ref *ref;
-	int err = refs_get(x->refs, s->digest, s->len, no_fetch, NULL, NULL, &ref);
+	int err = refs_get(x->refs, s->digest, s->len,
+			   &(struct refs_source){ .fetch = no_fetch }, &ref);
 
 	if (!err)
 		ref_put(ref);

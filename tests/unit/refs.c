@@ -92,23 +92,31 @@ static void what_is_wrong_is_refused(void **state)
 	source_init(&s, 2, 2 * PAGE + 5);
 	s.flipped = 1;
 	s.flip = PAGE + 77;
-	assert_int_equal(
-		refs_get(x->refs, s.digest, s.len, source_fetch, &s, NULL, &ref),
-		-EBADMSG);
+	assert_int_equal(refs_get(x->refs, s.digest, s.len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &ref),
+			 -EBADMSG);
 	s.flipped = 0;
 	s.extra = 1;
-	assert_int_equal(
-		refs_get(x->refs, s.digest, s.len, source_fetch, &s, NULL, &ref),
-		-EBADMSG);
+	assert_int_equal(refs_get(x->refs, s.digest, s.len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &ref),
+			 -EBADMSG);
 	s.extra = -1;
-	assert_int_equal(
-		refs_get(x->refs, s.digest, s.len, source_fetch, &s, NULL, &ref),
-		-EBADMSG);
+	assert_int_equal(refs_get(x->refs, s.digest, s.len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &ref),
+			 -EBADMSG);
 	s.extra = 0;
 	s.fail = -ETIMEDOUT;
-	assert_int_equal(
-		refs_get(x->refs, s.digest, s.len, source_fetch, &s, NULL, &ref),
-		-ETIMEDOUT);
+	assert_int_equal(refs_get(x->refs, s.digest, s.len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &ref),
+			 -ETIMEDOUT);
 	assert_null(ref);
 	assert_int_equal(files_of(x->dir, &disk, NULL), 0);
 	assert_int_equal(seen(x).bytes, 0);
@@ -119,8 +127,10 @@ static void what_is_wrong_is_refused(void **state)
 
 	/* A wrong length asked for does not disturb the right one. */
 	struct ref *wrong = NULL;
-	assert_int_equal(refs_get(x->refs, s.digest, s.len - 1, source_fetch,
-				  &s, NULL, &wrong),
+	assert_int_equal(refs_get(x->refs, s.digest, s.len - 1,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &wrong),
 			 -EBADMSG);
 	assert_null(wrong);
 	expect_ref(ref, &s, 0, (size_t)s.len);
@@ -424,9 +434,11 @@ static void a_full_disk_moves_it_to_memory(void **state)
 
 	/* And where memory is full too: an error, and nothing is left. */
 	refs_begin(x, 64 * MIB, MIB, MIB);
-	assert_int_equal(
-		refs_get(x->refs, s.digest, s.len, source_fetch, &s, NULL, &ref),
-		-ENOSPC);
+	assert_int_equal(refs_get(x->refs, s.digest, s.len,
+				  &(struct refs_source){ .fetch = source_fetch,
+							 .arg = &s },
+				  &ref),
+			 -ENOSPC);
 	assert_int_equal(seen(x).bytes, 0);
 	assert_int_equal(seen(x).memory_bytes, 0);
 	refs_end(x);

@@ -60,7 +60,9 @@ static void *get_same(void *arg)
 
 	pthread_barrier_wait(w->barrier);
 	w->err = refs_get(w->x->refs, w->sources->digest, w->sources->len,
-			  source_fetch, w->sources, NULL, &ref);
+			  &(struct refs_source){ .fetch = source_fetch,
+						 .arg = w->sources },
+			  &ref);
 	if (w->err)
 		return NULL;
 	w->err = ref_index(ref, &ix);
@@ -120,7 +122,9 @@ static void *get_failing(void *arg)
 	struct ref *ref;
 
 	w->err = refs_get(w->x->refs, w->sources->digest, w->sources->len,
-			  source_fetch, w->sources, NULL, &ref);
+			  &(struct refs_source){ .fetch = source_fetch,
+						 .arg = w->sources },
+			  &ref);
 	return NULL;
 }
 
@@ -174,7 +178,9 @@ static void *hammer(void *arg)
 
 		if (next(&w->seed) % 40 == 0)
 			w->bad += refs_clear(w->x->refs) != 0;
-		if (refs_get(w->x->refs, s->digest, s->len, source_fetch, s, NULL,
+		if (refs_get(w->x->refs, s->digest, s->len,
+			     &(struct refs_source){ .fetch = source_fetch,
+						    .arg = s },
 			     &ref)) {
 			w->bad++;
 			continue;
