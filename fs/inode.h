@@ -125,6 +125,8 @@ static inline struct directory *directory_of(struct inode *i)
 struct volume {
 	struct volume_conf conf;
 	char *prefix;
+	volume_replaced_fn *on_replaced; /* or NULL */
+	void *on_replaced_arg;
 	struct timespec started;
 	struct store_caps caps;
 	struct inode *root;

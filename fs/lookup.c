@@ -90,6 +90,13 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 		i->pages_valid = 0;
 		verdict = TAKEN;
 	}
+	/*
+	 * Not only by saying so at the next open: of two at once the one may
+	 * read what the kernel is about to drop for the other; and answers with
+	 * attributes may overtake each other, so that the old size stays.
+	 */
+	if (verdict == TAKEN && i->volume->on_replaced)
+		i->volume->on_replaced(i->volume->on_replaced_arg, i);
 unlock:
 	inode_unlock(i);
 	(void)pthread_mutex_unlock(&i->volume->lock);

@@ -232,7 +232,7 @@ static int run_session(struct mounted *m)
 remove_handlers:
 	fuse_remove_signal_handlers(m->session);
 destroy:
-	fuse_session_destroy(m->session);
+	ops_session_free(m->session, &m->context);
 	return status;
 }
 

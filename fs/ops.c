@@ -508,7 +508,24 @@ static const struct fuse_lowlevel_ops ops = {
 	.removexattr = xattr_remove,
 };
 
+/* No file of it is open, so that no page of it is locked, or dirty. */
+static void on_replaced(void *arg, struct inode *i)
+{
+	/* -ENOENT: it knows nothing of it. */
+	(void)fuse_lowlevel_notify_inval_inode(arg, (uintptr_t)i, 0, 0);
+}
+
 struct fuse_session *ops_session(struct fuse_args *args, struct ops_context *c)
 {
-	return fuse_session_new(args, &ops, sizeof(ops), c);
+	struct fuse_session *s = fuse_session_new(args, &ops, sizeof(ops), c);
+
+	if (s)
+		volume_on_replaced(c->control.volume, on_replaced, s);
+	return s;
+}
+
+void ops_session_free(struct fuse_session *s, struct ops_context *c)
+{
+	volume_on_replaced(c->control.volume, NULL, NULL);
+	fuse_session_destroy(s);
 }

@@ -18,5 +18,6 @@ struct ops_context {
 
 /* A session that answers from `c`.  NULL if libfuse refuses the arguments. */
 struct fuse_session *ops_session(struct fuse_args *args, struct ops_context *c);
+void ops_session_free(struct fuse_session *s, struct ops_context *c);
 
 #endif

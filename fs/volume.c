@@ -71,6 +71,12 @@ int volume_new(struct volume **out, const struct volume_conf *conf)
 	return err;
 }
 
+void volume_on_replaced(struct volume *v, volume_replaced_fn *fn, void *arg)
+{
+	v->on_replaced = fn;
+	v->on_replaced_arg = arg;
+}
+
 uint64_t volume_entry_timeout_ms(const struct volume *v)
 {
 	return v->conf.entry_timeout_ms;

@@ -67,6 +67,15 @@ struct volume_conf {
 
 MUST_CHECK int volume_new(struct volume **out, const struct volume_conf *conf);
 
+/*
+ * Called when an inode that nobody holds open has become another version, with
+ * locks held: whoever has kept its bytes or its size is to forget them before
+ * this returns, for the next who opens it gets the new version.  NULL: nobody
+ * has.  Not while requests are under way.
+ */
+typedef void volume_replaced_fn(void *arg, struct inode *i);
+void volume_on_replaced(struct volume *v, volume_replaced_fn *fn, void *arg);
+
 /* Store whatever has not been.  Failures are logged; call before free. */
 void volume_shutdown(struct volume *v);
 void volume_free(struct volume *v); /* NULL-safe */

@@ -299,6 +299,45 @@ static void a_replaced_file_is_stale_to_its_reader(void **state)
 }
 
 /* Promotion under a reader: another form, the same bytes. */
+static void count_replaced(void *arg, struct inode *i)
+{
+	unsigned *n = arg;
+
+	(void)i;
+	++*n;
+}
+
+/* Before anybody opens it again, whoever keeps its bytes or size is told. */
+static void a_replaced_file_is_told_of(void **state)
+{
+	struct fixture *x = *state;
+	struct inode *i, *again;
+	struct handle *h;
+	unsigned n = 0;
+
+	assert_int_equal(put(x, "a", "first", 5), 0);
+	volume_on_replaced(x->v, count_replaced, &n);
+	i = at(x, "a");
+	expect(x, "a", "first", 5);
+	assert_int_equal(n, 0);
+	other_writer(x, "a", "second", 6);
+	again = at(x, "a");
+	assert_ptr_equal(again, i);
+	assert_int_equal(n, 1);
+	expect(x, "a", "second", 6);
+	assert_int_equal(n, 1);
+	inode_forget(x->v, again, 1);
+	/* One that is open stays what it was; the name has another. */
+	h = open_file(x, "a", O_RDONLY);
+	other_writer(x, "a", "third", 5);
+	again = at(x, "a");
+	assert_ptr_not_equal(again, i);
+	assert_int_equal(n, 1);
+	inode_forget(x->v, again, 1);
+	inode_forget(x->v, i, 1);
+	handle_release(h);
+}
+
 static void a_reader_follows_a_change_of_form(void **state)
 {
 	struct fixture *x = *state;
@@ -617,6 +656,7 @@ int main(void)
 		TEST(the_same_by_another_is_no_conflict),
 		TEST(exclusive_creation_is_decided_at_close),
 		TEST(a_replaced_file_is_stale_to_its_reader),
+		TEST(a_replaced_file_is_told_of),
 		TEST(a_reader_follows_a_change_of_form),
 		TEST(damage_is_eio),
 		TEST(damage_on_the_way_is_mended),
