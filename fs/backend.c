@@ -222,6 +222,21 @@ static void sweep(struct backend *b, const struct store_call *call)
 			 aborted);
 }
 
+/* What a server makes of a value it does not know may not name it. */
+static void blame_options(const struct options *o, struct store_error *error)
+{
+	size_t len = strlen(error->text);
+
+	if (error->http_status == 400 &&
+	    (o->storage_class || o->acl || o->sse || o->sse_customer_key_file))
+		(void)snprintf(error->text + len, sizeof(error->text) - len,
+			       ": does it take%s%s%s?",
+			       o->storage_class ? " storage_class=" : "",
+			       o->acl ? " acl=" : "",
+			       o->sse || o->sse_customer_key_file ? " sse="
+								  : "");
+}
+
 /* The mount must not hang where the server does: one deadline for it all. */
 static int validate(struct backend *b, const struct spec *spec,
 		    const struct options *o, struct store_error *error)
@@ -240,6 +255,8 @@ static int validate(struct backend *b, const struct spec *spec,
 		(void)snprintf(prefix, sizeof(prefix), "%s.dg/probe/",
 			       spec->prefix);
 		err = s->ops->probe(s, prefix, &call);
+		if (err)
+			blame_options(o, error);
 	}
 	if (!err)
 		err = format_check(s, spec->prefix, !o->read_only, &call);

@@ -132,10 +132,6 @@ static int open_table(struct fetch *f)
 		tail = need;
 	} while (err == -EAGAIN);
 	bytes_clear(&buf);
-	if (err == -ENOTSUP)
-		log_error(
-			"%s: its container is of another version: damaged, or written by a newer mount.deltaglider: upgrade, or restore it from another copy",
-			f->key);
 	return err;
 }
 
@@ -340,6 +336,13 @@ static int read_once(struct fetch *f, void *buf, size_t len, uint64_t off)
 	return err;
 }
 
+static void tell_version(const char *key)
+{
+	log_error(
+		"%s: its container is of another version: damaged, or written by a newer mount.deltaglider: upgrade, or restore it from another copy",
+		key);
+}
+
 int fetch_read(struct fetch *f, const struct store_call *call, void *buf,
 	       size_t len, uint64_t off)
 {
@@ -352,7 +355,7 @@ int fetch_read(struct fetch *f, const struct store_call *call, void *buf,
 	(void)pthread_mutex_lock(&f->lock);
 	f->call = call;
 	err = read_once(f, buf, len, off);
-	if (err == -EBADMSG) {
+	if (err == -EBADMSG || err == -ENOTSUP) {
 		/* Once more from the bucket: it may have been the way here. */
 		volume_count(f->v, &f->v->stats.verify_failures, 1);
 		log_warning(
@@ -360,6 +363,8 @@ int fetch_read(struct fetch *f, const struct store_call *call, void *buf,
 			f->key, (unsigned long long)off);
 		close_all(f);
 		err = read_once(f, buf, len, off);
+		if (err == -ENOTSUP)
+			tell_version(f->key);
 		if (err == -EBADMSG && f->etag_in_order) {
 			/* Somewhere before, and gone by: who reads on is told. */
 			log_error(
@@ -441,6 +446,8 @@ int fetch_describe(struct volume *v, const struct store_call *call,
 		return err;
 	err = fetch_reference(f, call, &info);
 	fetch_free(f);
+	if (err == -ENOTSUP)
+		tell_version(key);
 	if (err == -EBADMSG) {
 		err = fetch_is_container(v, call, key, obj);
 		if (err > 0)

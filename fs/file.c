@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/pagefile.h"
+#include "crypto/clock.h"
 #include "fs/content.h"
 #include "fs/inode.h"
 #include "fs/log.h"
@@ -11,8 +12,10 @@
 struct handle {
 	struct inode *inode; /* pinned, and counted in opens */
 	int flags;
-	pthread_mutex_t lock; /* content */
+	pthread_mutex_t lock; /* all below */
 	struct content content;
+	uint64_t failed_ms; /* when a read last did; clock_ms() */
+	int failed_err;
 };
 
 static int handle_new(struct inode *i, int flags, struct handle **out)
@@ -201,7 +204,7 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 {
 	struct inode *i = h->inode;
 	char label[LABEL_MAX];
-	uint64_t size;
+	uint64_t size, start = clock_ms();
 	ssize_t n = -1;
 	int err;
 
@@ -227,7 +230,16 @@ ssize_t handle_read(struct handle *h, const struct request *rq, void *buf,
 	if (len > size - off)
 		len = (size_t)(size - off);
 	(void)pthread_mutex_lock(&h->lock);
-	err = content_read(&h->content, i, rq, (struct span){ buf, len, off });
+	/* Who has waited while another one's time ran out has no more. */
+	if (h->failed_ms > start)
+		err = h->failed_err;
+	else
+		err = content_read(&h->content, i, rq,
+				   (struct span){ buf, len, off });
+	if (err == -ETIMEDOUT || err == -EHOSTUNREACH) {
+		h->failed_ms = clock_ms();
+		h->failed_err = err;
+	}
 	(void)pthread_mutex_unlock(&h->lock);
 	return err ? err : (ssize_t)len;
 }
@@ -346,7 +358,7 @@ void inode_settle(struct inode *i)
 		return;
 	volume_count(v, &v->stats.lost_at_release, 1);
 	log_error(
-		"%s: what close could not store is dropped with its last descriptor; the bucket keeps the version before",
+		"%s: what close could not store is dropped with its last descriptor; the bucket keeps what it has",
 		inode_label(i, label));
 	if (never)
 		names_remove(v, i);

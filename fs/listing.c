@@ -184,7 +184,8 @@ int listing_read(struct volume *v, const struct request *rq, struct inode *dir,
 				       &r);
 	if (err) {
 		if (err != -EINTR)
-			log_error("list %s: %s", key.text, reason(err, &error));
+			log_error("list \"%s\": %s", key.text,
+				  reason(err, &error));
 		listing_free(r.p);
 		return err;
 	}

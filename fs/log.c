@@ -44,7 +44,7 @@ static void put(enum log_level level, const char *fmt, va_list ap)
 					  LOG_DEBUG };
 	char line[1024];
 
-	told += level <= LOG_LEVEL_WARNING;
+	told += level <= LOG_LEVEL_ERROR;
 	if ((int)level > atomic_load(&threshold))
 		return;
 	/* Cut, if need be: a line is for a person. */

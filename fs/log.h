@@ -17,7 +17,7 @@ enum log_level log_get_level(void);
 const char *log_level_name(enum log_level level);
 void log_to_syslog(void);
 
-/* Errors and warnings that this thread has told so far. */
+/* Errors that this thread has told so far. */
 unsigned log_told(void);
 
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

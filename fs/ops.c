@@ -397,13 +397,23 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		control_read(req, size, off, fi);
 		return;
 	}
+	n = refusal_take_read(context(req)->refusals, fuse_req_ctx(req)->pid,
+			      ino, (uint64_t)off);
+	if (n) {
+		(void)fuse_reply_err(req, (int)-n);
+		return;
+	}
 	buf = malloc(size);
 	n = buf ? handle_read(handle_at(fi), &rq, buf, size, (uint64_t)off)
 		: -ENOMEM;
-	if (n < 0)
+	if (n < 0) {
+		refusal_note_read(context(req)->refusals,
+				  fuse_req_ctx(req)->pid, ino, (uint64_t)off,
+				  size, (int)n);
 		fail(req, (int)n);
-	else
+	} else {
 		(void)fuse_reply_buf(req, buf, (size_t)n);
+	}
 	if (buf)
 		bytes_wipe(buf, n > 0 ? (size_t)n : 0);
 	free(buf);

@@ -260,7 +260,9 @@ out:
 			"%s: another version was stored since its attributes were set: it keeps its own",
 			key.text);
 	else if (err)
-		log_error("attributes of %s: %s", key.text,
-			  reason(err, &error));
+		log_error(
+			"%s: its new attributes (mode %04o, owner %u:%u) are not stored: %s: set them again",
+			key.text, (unsigned)(a->mode & 07777), (unsigned)a->uid,
+			(unsigned)a->gid, reason(err, &error));
 	return err;
 }

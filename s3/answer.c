@@ -142,6 +142,10 @@ static void write_line(struct s3 *s, const struct s3_request *req, int status,
 
 	if (why == NULL)
 		why = error->message;
+	/* All that the answer to a HEAD says of it. */
+	if (why[0] == '\0' && status == 400 && req->key != NULL &&
+	    s->object.customer_key[0] == '\0')
+		why = "stored under a customer key? give sse_customer_key_file=";
 	if (why[0] == '\0' && error->code[0] == '\0' && req->key == NULL)
 		why = "is this an S3 server's endpoint?";
 	if (strcmp(error->code, "NoSuchBucket") == 0) {

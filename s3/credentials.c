@@ -112,8 +112,11 @@ static int wait_for(struct s3_credentials *c, const struct store_call *call)
 	if (!c->is_busy)
 		return 0;
 	if (deadline_left_ms(call->deadline) == 0)
-		return store_again(call, ETIMEDOUT, "%s: no keys yet",
-				   cred_source_name(&c->source));
+		return store_again(call, ETIMEDOUT,
+				   "%s \"%s\": it is asked for new keys, and "
+				   "has not answered yet",
+				   cred_source_name(&c->source),
+				   c->source.name);
 	clock_cond_wait(&c->done, &c->mutex, POLL_MS);
 	return 0;
 }

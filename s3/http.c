@@ -419,8 +419,9 @@ static enum http_failure failure_of(const struct exchange *x, CURLcode code,
 	case CURLE_OUT_OF_MEMORY:
 		return HTTP_NO_MEMORY;
 	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CACERT_BADFILE:
 		return HTTP_REFUSED;
+	case CURLE_SSL_CACERT_BADFILE:
+		return HTTP_BAD_CA;
 	case CURLE_SSL_CERTPROBLEM:
 		return HTTP_BAD_CERTIFICATE;
 	case CURLE_SSL_CONNECT_ERROR:
@@ -443,6 +444,8 @@ static enum http_failure failure_of(const struct exchange *x, CURLcode code,
 		return HTTP_UNRESOLVED;
 	case CURLE_COULDNT_CONNECT:
 		return HTTP_UNCONNECTED;
+	case CURLE_GOT_NOTHING:
+		return HTTP_SILENT;
 	case CURLE_OPERATION_TIMEDOUT:
 		return HTTP_TIMED_OUT;
 	default:
@@ -465,6 +468,9 @@ static int explain(const struct exchange *x, CURLcode code, CURL *curl)
 	f.kind = failure_of(x, code, f.text);
 	if (strstr(f.text, "HTTP/0.9") != NULL)
 		f.text = "no HTTP answer";
+	/* It wanted to send again what may be sent once. */
+	if (code == CURLE_SEND_FAIL_REWIND)
+		f.text = "the connection broke off";
 	return http_explain(&f, x->call);
 }
 

@@ -1,6 +1,7 @@
 #include "s3/http_explain.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "s3/error.h"
 #include "s3/http.h"
@@ -28,6 +29,10 @@ static int explain_permanent(const struct http_failed *f,
 			call, -EIO,
 			"%s: its TLS certificate is not accepted: %s; give ca_file= the authority's certificate",
 			f->name, f->text);
+	case HTTP_BAD_CA:
+		return store_fail(call, -EINVAL,
+				  "%s: ca_file= cannot be used: %s", f->name,
+				  f->text);
 	case HTTP_BAD_CERTIFICATE:
 		return store_fail(
 			call, -EINVAL,
@@ -83,5 +88,12 @@ int http_explain(const struct http_failed *f, const struct store_call *call)
 				   "cannot connect to %s: %s: is the endpoint "
 				   "right, and is the server up?",
 				   f->name, text);
+	if (f->kind == HTTP_SILENT)
+		return store_again(call, cause,
+				   "%s: it hangs up without an answer%s",
+				   f->name,
+				   strncmp(f->name, "http:", 5) == 0
+					   ? ": is it an https:// endpoint?"
+					   : "");
 	return store_again(call, cause, "%s: %s", f->name, text);
 }

@@ -12,9 +12,11 @@ enum http_failure {
 	HTTP_TIMED_OUT,
 	HTTP_UNRESOLVED, /* no address of that name */
 	HTTP_UNCONNECTED, /* `os` may say why */
+	HTTP_SILENT, /* it hung up without a word */
 	HTTP_TOO_LONG, /* headers */
 	HTTP_NO_MEMORY,
 	HTTP_REFUSED, /* its certificate, by us */
+	HTTP_BAD_CA, /* the file of who vouches for it cannot be used */
 	HTTP_BAD_CERTIFICATE, /* ours cannot be used */
 	HTTP_NO_CERTIFICATE, /* it wants one of us */
 	HTTP_NO_TLS,

@@ -48,6 +48,20 @@ for kind in put get list head delete; do
 	done
 done
 
+echo "== read through the kernel's cache, which asks twice"
+noise 3000000 78 >"$WORK/direct/cached"
+proxy rule name=cached kind=get path=/cached\$ action=stall
+for how in 'cat' 'head -c 1'; do
+	began=$EPOCHREALTIME
+	refuses 'timed out' $how "$MNT/cached"
+	ms=$(elapsed "$began")
+	echo "$how: $ms ms"
+	[ "$ms" -le $((4000 + 1000 * ${DG_TEST_SLACK:-3})) ] || { echo "BROKEN: $how took $ms ms"; status=1; }
+done
+holds "$(fired cached)" -ge 2
+proxy clear
+same "$MNT/cached" "$WORK/direct/cached"
+
 echo "== three answers in ten are 503"
 noise 20000 77 >"$WORK/cases/rate"
 mkdir "$MNT/rate"

@@ -286,7 +286,7 @@ static void in_the_callers_time(void **state)
 	limited.deadline = &deadline;
 	assert_int_equal(s3_credentials_get(c, &limited, &keys), -EAGAIN);
 	assert_int_equal(error.cause, ETIMEDOUT);
-	assert_non_null(strstr(error.text, "no keys yet"));
+	assert_non_null(strstr(error.text, "has not answered yet"));
 	/* It goes on for who has more. */
 	gives("AK1");
 	assert_int_equal(stat(f.token, &st), 0);
