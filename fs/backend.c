@@ -127,7 +127,7 @@ static int fetch_keys(struct s3_credentials *c, struct store_error *error)
 	return err;
 }
 
-static int open_credentials(struct backend *b, const struct options *o,
+static int make_credentials(struct backend *b, const struct options *o,
 			    struct store_error *error)
 {
 	const struct s3_credentials_conf cred = {
@@ -139,9 +139,8 @@ static int open_credentials(struct backend *b, const struct options *o,
 		.region = o->region,
 		.ca_file = o->ca_file,
 	};
-	int err = s3_credentials_new(&b->credentials, &cred, error);
 
-	return err ? err : fetch_keys(b->credentials, error);
+	return s3_credentials_new(&b->credentials, &cred, error);
 }
 
 /* What the options say; the rest is the caller's. */
@@ -172,7 +171,8 @@ static struct s3_conf conf_of(const struct spec *spec, const struct options *o)
 	};
 }
 
-static int open_client(struct backend *b, const struct spec *spec,
+/* All that takes no network. */
+static int make_client(struct backend *b, const struct spec *spec,
 		       const struct options *o, struct store_error *error)
 {
 	struct s3_conf conf = conf_of(spec, o);
@@ -183,7 +183,7 @@ static int open_client(struct backend *b, const struct spec *spec,
 
 	err = check_options(o, error);
 	if (!err)
-		err = open_credentials(b, o, error);
+		err = make_credentials(b, o, error);
 	if (!err)
 		err = customer_key(o, &key, error);
 	if (err)
@@ -205,6 +205,28 @@ static int open_client(struct backend *b, const struct spec *spec,
 		below->ops->free(below);
 	else
 		b->client = below;
+	return err;
+}
+
+static int open_client(struct backend *b, const struct spec *spec,
+		       const struct options *o, struct store_error *error)
+{
+	int err = make_client(b, spec, o, error);
+
+	return err ? err : fetch_keys(b->credentials, error);
+}
+
+int backend_check(const struct spec *spec, const struct options *o, char *why)
+{
+	struct store_error error = { 0 };
+	struct backend b = { 0 };
+	int err = spec->local ? 0 : make_client(&b, spec, o, &error);
+
+	if (err)
+		(void)snprintf(why, OPTION_WHY, "%s",
+			       error.text[0] ? error.text
+					     : strerrordesc_np(-err));
+	backend_close(&b);
 	return err;
 }
 

@@ -24,6 +24,12 @@ struct backend {
  */
 MUST_CHECK int backend_open(struct backend *out, const struct spec *spec,
 			    const struct options *o, char *why);
+/*
+ * Is there something wrong with what `spec` and `o` say that can be told without
+ * a network?  As backend_open().
+ */
+MUST_CHECK int backend_check(const struct spec *spec, const struct options *o,
+			     char *why);
 /* Log, once it is mounted, whose keys are used and what the server does not do. */
 void backend_tell(const struct backend *b);
 void backend_close(struct backend *b);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/backend.h"
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/keytext.h"
@@ -158,6 +159,8 @@ static int run(int argc, char **argv)
 		err = load_config(&o, &spec, why);
 	if (!err && a.fake)
 		err = localcache_keysource(&o, &key, why);
+	if (!err && a.fake)
+		err = backend_check(&spec, &o, why);
 	if (err)
 		status = bad(why[0] ? why : strerrordesc_np(-err));
 	else if (a.fake)
