@@ -330,6 +330,7 @@ void inode_settle(struct inode *i)
 	latch_write(&i->commit);
 	latch_write(&i->data);
 	(void)pthread_mutex_lock(&v->lock);
+	inode_lock(i);
 	if (!i->opens) {
 		spool = i->spool;
 		i->spool = NULL;
@@ -337,8 +338,6 @@ void inode_settle(struct inode *i)
 		i->dirty = 0;
 		i->torn = 0;
 	}
-	(void)pthread_mutex_unlock(&v->lock);
-	inode_lock(i);
 	never = lost && !i->remote;
 	if (spool) {
 		i->spooled = 0;
@@ -347,10 +346,11 @@ void inode_settle(struct inode *i)
 	if (spool && i->unsaved) {
 		i->unsaved = 0;
 		i->checked_ms = 0;
-		i->pages_valid = 0;
 		i->size = i->remote ? i->object.size : 0;
+		inode_replaced(i);
 	}
 	inode_unlock(i);
+	(void)pthread_mutex_unlock(&v->lock);
 	latch_release(&i->data);
 	latch_release(&i->commit);
 	pagefile_close(spool);

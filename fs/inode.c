@@ -392,6 +392,13 @@ uint64_t inode_generation(struct inode *i)
 	return generation;
 }
 
+void inode_replaced(struct inode *i)
+{
+	i->pages_valid = 0;
+	if (i->volume->on_replaced)
+		i->volume->on_replaced(i->volume->on_replaced_arg, i);
+}
+
 void inode_set_object(struct inode *i, const struct object *obj)
 {
 	inode_changed(i);

@@ -301,6 +301,14 @@ static inline void *inode_swap_target(struct inode *i, char *target)
 }
 
 /* The bucket has `obj` under our name now; under inode_lock(). */
+/*
+ * Nobody has it open, and its bytes are others from now on; with volume.lock and
+ * inode_lock().  The kernel is told now, and not only at the next open: of two at
+ * once the one may read what is about to be dropped for the other; and answers
+ * with attributes may overtake each other, so that the old size stays.
+ */
+void inode_replaced(struct inode *i);
+
 void inode_set_object(struct inode *i, const struct object *obj);
 
 /* resolve.c, lookup.c */

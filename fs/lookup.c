@@ -36,19 +36,6 @@ enum verdict {
 	ANOTHER /* it has become another file under a handle's feet */
 };
 
-/*
- * It is another version, with the locks of adopt().  The kernel is told now, and
- * not only at the next open: of two at once the one may read what is about to be
- * dropped for the other; and answers with attributes may overtake each other,
- * so that the old size stays.
- */
-static void tell_replaced(struct inode *i)
-{
-	i->pages_valid = 0;
-	if (i->volume->on_replaced)
-		i->volume->on_replaced(i->volume->on_replaced_arg, i);
-}
-
 /* The bucket was asked when the inode was of that generation, and said `r`. */
 static enum verdict adopt(struct inode *i, const struct resolved *r,
 			  uint64_t generation)
@@ -100,7 +87,7 @@ static enum verdict adopt(struct inode *i, const struct resolved *r,
 	if (!i->attr_waits)
 		i->hinted = r->hinted;
 	if (!same) {
-		tell_replaced(i);
+		inode_replaced(i);
 		verdict = TAKEN;
 	}
 unlock:

@@ -311,6 +311,9 @@ static void count_replaced(void *arg, struct inode *i)
 static void a_replaced_file_is_told_of(void **state)
 {
 	struct fixture *x = *state;
+	struct fault f = {
+		.x = x, .op = MEMSTORE_PUT, .err = -EIO, .times = 99
+	};
 	struct inode *i, *again;
 	struct handle *h;
 	unsigned n = 0;
@@ -336,6 +339,15 @@ static void a_replaced_file_is_told_of(void **state)
 	inode_forget(x->v, again, 1);
 	inode_forget(x->v, i, 1);
 	handle_release(h);
+	/* So it is when what could not be stored is dropped. */
+	memstore_on_op(x->store, strike, &f);
+	h = open_file(x, "a", O_WRONLY | O_TRUNC);
+	assert_int_equal(handle_write(h, &somebody, "ours", 4, 0), 4);
+	assert_int_equal(handle_flush(h), -EIO);
+	n = 0;
+	handle_release(h);
+	assert_int_equal(n, 1);
+	expect(x, "a", "third", 5);
 }
 
 static void a_reader_follows_a_change_of_form(void **state)
