@@ -2,6 +2,7 @@
 # Whatever happens to the files of the cache: never a wrong byte, never an
 # error while the bucket is up; counted, and a line in the log.
 # With DG_TEST_LONG=1 ten times as many bits are flipped.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"

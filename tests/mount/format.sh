@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the mount writes is what delta/FORMAT.md says: a decoder written from
 # that document alone gets every file back out of the bucket.
+# Races: long
 # shellcheck source=tests/support/mountlib.sh
 . "$(dirname "$(realpath "$0")")/../support/mountlib.sh"
 lib_init "$@"
