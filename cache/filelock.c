@@ -83,9 +83,9 @@ int filelock_take_turn(int fd, int *stuck)
 	err = !turn || turn == -EBUSY
 		      ? keep_trying(filelock_try, fd, LOCK_EX, &begin)
 		      : turn;
+	/* Giving a lock of ours back cannot fail. */
 	if (!turn)
-		(void)!turn_try(fd,
-				F_UNLCK); /* cannot fail on a lock of ours */
+		(void)!turn_try(fd, F_UNLCK);
 	*stuck = turn == -EBUSY || err == -EBUSY;
 	return err;
 }

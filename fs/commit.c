@@ -348,6 +348,8 @@ static void count(struct commit *c, const struct store_stat *st)
 {
 	struct volume *v = c->v;
 
+	if (c->found)
+		return; /* nothing of ours was stored */
 	(void)pthread_mutex_lock(&v->stats_lock);
 	if (c->delta)
 		v->stats.files_delta++;
@@ -437,7 +439,8 @@ static int put_safely(struct commit *c, struct store_stat *st)
 	int err;
 
 	err = put_file(c, st);
-	if (err || !c->delta || !promote_check(c))
+	/* What was there already names a reference of its own, if any. */
+	if (err || !c->delta || c->found || !promote_check(c))
 		return err;
 	log_warning("%s: its reference is going away: stored as it is",
 		    c->key.text);

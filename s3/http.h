@@ -68,8 +68,9 @@ struct http_request {
 /*
  * 0 if the server answered, whatever its status: the caller clears `out`
  * with http_answer_clear().  -EAGAIN with the cause: not reached, timed out
- * (as above, or call->deadline is over), broken off.  -EINTR; -EIO: not HTTP, a certificate that does not check.  Or
- * what the sink or the source returned.  `call->error` has the line.
+ * (as above, or call->deadline is over), broken off.  -EINTR; -EIO: not HTTP, a
+ * certificate that does not check.  Or what the sink or the source returned.
+ * `call->error` has the line.
  *
  * A sink or source must not wait for another request to the same server: all
  * connections may be in use by such.

@@ -20,8 +20,9 @@ struct local_tree {
 
 /*
  * Open `dir`, made or initialised if it is missing or empty, and remove what
- * killed processes left in its .tmp; t->limit_ms is set, and `dir` outlives it.  0; -ENOTEMPTY for a directory of
- * somebody else's, -ENOTSUP for a newer format, -errno: with `error`.
+ * killed processes left in its .tmp; t->limit_ms is set, and `dir` outlives it.
+ * 0; -ENOTEMPTY for a directory of somebody else's, -ENOTSUP for a newer format,
+ * -ETIMEDOUT: its lock is kept by somebody; -errno: with `error`.
  */
 MUST_CHECK int local_tree_open(struct local_tree *t, const char *dir,
 			       struct store_error *error);
