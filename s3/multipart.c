@@ -239,8 +239,7 @@ free_etags:
 	return rc;
 }
 
-/* The smallest parts that are enough, in whole MiB beyond what was asked. */
-static int plan(struct upload *u, uint64_t wanted)
+int upload_plan(struct upload *u, uint64_t wanted)
 {
 	uint64_t least = (u->len + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
 
@@ -272,7 +271,7 @@ int s3_put_parts(struct s3 *s, const char *key, const struct store_source *src,
 	int rc;
 
 	own.error = &error;
-	rc = plan(&u, s->part_size);
+	rc = upload_plan(&u, s->part_size);
 	if (rc == 0)
 		rc = upload_run(&u, out);
 	if (rc != 0 && call->error != NULL)
@@ -366,7 +365,7 @@ int s3_copy_parts(struct s3 *s, const char *from, const char *to,
 	/* Of the source it is asked with each part; onto itself also at the end. */
 	own.if_match = strcmp(from, to) == 0 ? source->etag : NULL;
 	own.error = &error;
-	rc = plan(&u, s->copy_max < COPY_PART ? s->copy_max : COPY_PART);
+	rc = upload_plan(&u, s->copy_max < COPY_PART ? s->copy_max : COPY_PART);
 	if (rc == 0)
 		rc = upload_run(&u, out);
 	if (rc != 0 && call->error != NULL)

@@ -48,6 +48,12 @@ static inline uint64_t upload_part_len(const struct upload *u, unsigned part)
 }
 
 /*
+ * Set `part_size` to the smallest parts that are enough for u->len, of `wanted`
+ * bytes or whole MiB beyond that.  0; -EFBIG: no parts are large enough.
+ */
+MUST_CHECK int upload_plan(struct upload *u, uint64_t wanted);
+
+/*
  * Begin, send all parts, complete; abort where that fails.  The caller has
  * filled in all up to `part_size`.  As put of store.h.
  */

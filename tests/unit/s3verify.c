@@ -15,6 +15,7 @@
 #include "s3/client_private.h"
 #include "s3/known_stores.h"
 #include "s3/process.h"
+#include "s3/upload_private.h"
 #include "tests/support/s3fixture.h"
 
 /* A client that knows of its server what it would have probed. */
@@ -294,6 +295,31 @@ static void what_was_not_asked_for_is_refused(void **state)
 	fixture_end(&f);
 }
 
+/* Any size up to S3's 5 TiB fits into 10,000 parts of no more than 5 GiB. */
+static void parts_grow_with_the_object(void **state)
+{
+	static const uint64_t lens[] = { 1, (uint64_t)160000 << 20,
+					 ((uint64_t)160000 << 20) + 1,
+					 (uint64_t)5 << 40 };
+	const uint64_t wanted = (uint64_t)16 << 20;
+	const struct store_call call = { 0 };
+	struct upload u = { .key = "k", .call = &call };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		u.len = lens[i];
+		assert_int_equal(upload_plan(&u, wanted), 0);
+		assert_true(u.part_size >= wanted && u.part_size <= S3_PUT_MAX);
+		assert_true(u.part_size * S3_PARTS_MAX >= u.len);
+		/* No larger than it has to be, by a MiB. */
+		assert_true(u.part_size == wanted ||
+			    (u.part_size - (1 << 20)) * S3_PARTS_MAX < u.len);
+	}
+	u.len = S3_PUT_MAX * S3_PARTS_MAX + 1;
+	assert_int_equal(upload_plan(&u, wanted), -EFBIG);
+}
+
 /* ---- what is asked for with each object ---- */
 
 static void remembers_headers(void *arg, const struct scripted_request *req,
@@ -449,6 +475,7 @@ int main(void)
 		cmocka_unit_test(an_error_is_no_object),
 		cmocka_unit_test(version_1_will_do),
 		cmocka_unit_test(what_was_not_asked_for_is_refused),
+		cmocka_unit_test(parts_grow_with_the_object),
 		cmocka_unit_test(asks_for_what_it_is_told),
 		cmocka_unit_test(knows_stores_by_name),
 		cmocka_unit_test(knows_who_has_ended),
